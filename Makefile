@@ -1,0 +1,44 @@
+# Every target works alone on a fresh clone: Python 3.11 or newer and make are all it takes.
+PYTHON ?= python3
+WORKERS ?= auto
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test lint types format clean
+
+help:  ## what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | awk '{ name = $$1; sub(/^[a-z]+ /, ""); printf "make %-8s%s\n", name, $$0 }'
+
+setup: $(READY)  ## .venv with everything in it; the other targets do this by themselves
+
+$(READY): requirements.txt constraints.txt VERSION graphspec/pyproject.toml server/pyproject.toml client/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	@echo "Setting up .venv from requirements.txt (the first time takes a minute or two) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@touch $@ && echo "Ready: .venv"
+
+demo: $(READY)  ## train on real images through the service, differentiate ResNet-50; under two minutes
+	@$(BIN)/python examples/demo.py
+
+serve: $(READY)  ## the service on http://127.0.0.1:8000, its docs at /docs
+	@$(BIN)/graphspec-server
+
+test: lint types  ## lint, types and the test suite
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8
+
+lint: $(READY)  ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY)  ## mypy, strict
+	@$(BIN)/mypy
+
+format: $(READY)  ## let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:  ## remove what the other targets made, .venv included
+	@rm -rf .venv demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis graphspec/dist server/dist client/dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

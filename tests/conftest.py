@@ -1,0 +1,36 @@
+"""What every test shares: a seeded generator, and proof that the packages under test are those of this checkout."""
+
+from __future__ import annotations
+
+import importlib.util
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DISTRIBUTIONS = {"graphspec": "graphspec", "server": "graphspec_server", "client": "graphspec_client"}
+
+
+def pytest_configure() -> None:
+    """Refuse to test packages that were installed from somewhere else."""
+    for folder, package in DISTRIBUTIONS.items():
+        spec = importlib.util.find_spec(package)
+        where = Path(spec.origin).resolve() if spec and spec.origin else None
+        if where is None or not where.is_relative_to(ROOT / folder):
+            pytest.exit(
+                f"{package} is not this checkout's: found {where}, expected below {ROOT / folder}", returncode=4
+            )
+
+
+@pytest.fixture
+def root() -> Path:
+    """The root folder of the checkout."""
+    return ROOT
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers that differ from test to test and never from run to run."""
+    return np.random.default_rng(zlib.crc32(request.node.name.encode()))
