@@ -165,15 +165,12 @@ def surface_of_load(source: str) -> list[str]:
     [
         pytest.param(layers_of("operators"), "from graphspec.runtime import Session", 1, id="up"),
         pytest.param(layers_of("runtime"), "import graphspec.derivatives.reverse", 1, id="sibling"),
-        pytest.param(layers_of("runtime"), "def f():
-    from graphspec import load", 1, id="face"),
+        pytest.param(layers_of("runtime"), "def f():\n    from graphspec import load", 1, id="face"),
         pytest.param(layers_of("runtime"), "from graphspec import errors", 0, id="down"),
         pytest.param(layers_of("runtime"), "from graphspec.runtime.plan import Plan", 0, id="own"),
         pytest.param(surface_of_load, "from graphspec.runtime import Session", 1, id="deep"),
-        pytest.param(surface_of_load, "import graphspec as gs
-gs.runtime", 1, id="attribute"),
-        pytest.param(surface_of_load, "import graphspec as gs
-gs.load", 0, id="public"),
+        pytest.param(surface_of_load, "import graphspec as gs\ngs.runtime", 1, id="attribute"),
+        pytest.param(surface_of_load, "import graphspec as gs\ngs.load", 0, id="public"),
         pytest.param(status_violations, "raise HTTPException(404)", 1, id="number"),
         pytest.param(status_violations, "status.HTTP_422_UNPROCESSABLE_CONTENT", 1, id="constant"),
         pytest.param(status_violations, "from http import HTTPStatus", 1, id="enum"),
