@@ -1,0 +1,149 @@
+"""The public transforms: each takes a model and returns a model that is again standard ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from graphspec.derivatives import _prepare as prepare
+from graphspec.derivatives import reverse
+from graphspec.errors import NotDifferentiable
+from graphspec.operators.builder import Builder
+from graphspec.optimize import clean
+
+
+def vjp(model: ir.Model, of: Sequence[str], wrt: Sequence[str]) -> ir.Model:
+    """The vector-Jacobian product Σ ct_y · ∂y/∂x as a model.
+
+    Args:
+        model: Any model; it is not changed.
+        of: Names of the values to differentiate: outputs or intermediates, floating point.
+        wrt: Names of inputs, initializers (parameters) or intermediates, floating point.
+
+    Returns:
+        A model with the inputs of ``model`` and one ``y_cotangent`` per ``of`` (shape and dtype of ``y``); its outputs
+        are those of ``model`` (and ``of``, where it is no output yet), then one ``x_vjp`` per ``wrt`` (shape and dtype
+        of ``x``). A name already taken gets a number behind it. Models below opset 18 are converted upward first.
+
+    Raises:
+        NotDifferentiable: A name is unknown, not floating point, or not connected.
+        NoGradientRule: An operator between ``wrt`` and ``of`` has no rule yet.
+        ValidationError: The model's types or shapes do not fit.
+    """
+    return _reverse(model, of, wrt, "vjp")
+
+
+def grad(model: ir.Model, of: str, wrt: Sequence[str]) -> ir.Model:
+    """The gradient ∂of/∂x of a scalar as a model.
+
+    Args:
+        model: Any model; it is not changed.
+        of: Name of a floating-point value with exactly one element.
+        wrt: Names of inputs, initializers (parameters) or intermediates, floating point.
+
+    Returns:
+        A model with the inputs of ``model``; its outputs are those of ``model`` (and ``of``, where it is no output
+        yet), then one ``x_grad`` per ``wrt``, of the shape and dtype of ``x``. A name already taken gets a number
+        behind it. Models below opset 18 are converted upward first.
+
+    Raises:
+        NotDifferentiable: ``of`` is no scalar, or a name is unknown, not floating point, or not connected.
+        NoGradientRule: An operator between ``wrt`` and ``of`` has no rule yet.
+        ValidationError: The model's types or shapes do not fit.
+    """
+    if not isinstance(of, str):
+        listed = list(of) if isinstance(of, Sequence) else [of]
+        if len(listed) != 1 or not isinstance(listed[0], str):
+            raise NotDifferentiable(
+                f"`of` of a gradient is one scalar, not {of!r}.", code="not-scalar", hint="Use vjp for several outputs."
+            )
+        of = listed[0]
+    return _reverse(model, [of], wrt, "grad")
+
+
+def _reverse(model: ir.Model, of: Sequence[str], wrt: Sequence[str], kind: str) -> ir.Model:
+    of, wrt = _listed(of), _listed(wrt)
+    derived = prepare.flatten(model)
+    graph = derived.graph
+    sources = prepare.named_values(graph, of, "of")
+    targets = prepare.named_values(graph, wrt, "wrt")
+    if kind == "grad":
+        _check_scalar(sources[0])
+    reverse.connected(graph, sources, targets)
+    prepare.expand_ruleless(derived, of, wrt)
+    values = ir.convenience.create_value_mapping(graph)
+    sources, targets = [values[n] for n in of], [values[n] for n in wrt]
+
+    op = _builder(derived)
+    seeds = {
+        y: op.ones_like(y) if kind == "grad" else _cotangent_input(graph, op, y) for y in sources
+    }
+    results = reverse.backward(graph, seeds, targets, op)
+    graph.outputs.extend(y for y in sources if y not in graph.outputs)
+    for x, dX in zip(targets, results, strict=True):
+        # Identity gives the result its name even where it is an input, or one value twice.
+        result = op.Identity(op.reshape_like(dX, x) if x.shape is None else dX)
+        result.name = op.fresh(f"{x.name}_{kind}")
+        result.type, result.shape = x.type, x.shape
+        graph.outputs.append(result)
+    graph.extend(op.nodes)
+    clean(derived)
+    _name_results(derived)
+    return derived
+
+
+def _listed(names: Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _builder(model: ir.Model) -> Builder:
+    names = {v.name for v in ir.convenience.create_value_mapping(model.graph).values() if v.name}
+    names.update(n.name for n in model.graph.all_nodes() if n.name)
+    for graph in model.graph.subgraphs():
+        names.update(v.name for v in ir.convenience.create_value_mapping(graph).values() if v.name)
+    return Builder(model.graph.opset_imports, names, model.ir_version)
+
+
+def _check_scalar(value: ir.Value) -> None:
+    shape = value.shape
+    if shape is not None and shape.is_static() and int(np.prod(shape.numpy())) == 1:
+        return
+    found = "unknown" if shape is None else "(" + ", ".join(str(d) for d in shape.dims) + ")"
+    raise NotDifferentiable(
+        f"The gradient of {value.name!r} is not defined: it is no scalar.",
+        code="not-scalar",
+        expected="a value with exactly one element, known from the graph",
+        found=f"shape {found}",
+        hint="Reduce it in the graph (ReduceSum, ReduceMean), or use vjp with a cotangent of its shape.",
+    )
+
+
+def _cotangent_input(graph: ir.Graph, op: Builder, y: ir.Value) -> ir.Value:
+    cotangent = ir.Value(name=op.fresh(f"{y.name}_cotangent"), type=y.type, shape=y.shape)
+    graph.inputs.append(cotangent)
+    return cotangent
+
+
+def _name_results(model: ir.Model) -> None:
+    """Let the producers of results carry the results' names, so that no Identity is left behind."""
+    graph = model.graph
+    for i, output in enumerate(list(graph.outputs)):
+        node = output.producer()
+        if node is None or node.op_type != "Identity" or node.domain != "" or node.inputs[0] is None:
+            continue
+        source = node.inputs[0]
+        if source.producer() is None or source.is_graph_output() or not node.name.startswith("Identity"):
+            continue
+        if source.producer().graph is not graph:  # type: ignore[union-attr]
+            continue
+        name = output.name
+        output.name = None
+        source.name, source.type, source.shape = name, output.type, output.shape
+        output.replace_all_uses_with(source, replace_graph_outputs=True)
+        assert graph.outputs[i] is source
+        graph.remove(node, safe=True)
+
+
+

@@ -1,0 +1,156 @@
+"""Reverse mode: one loop over the nodes, backwards.
+
+The chain rule is here and nowhere else: cotangents of a value used more than once are summed, what was broadcast
+forward is summed backward, and a rule is only asked for nodes that lie between ``wrt`` and ``of``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from graphspec.derivatives import _prepare as prepare
+from graphspec.errors import NoGradientRule, NotDifferentiable
+from graphspec.operators import registry
+from graphspec.operators.attributes import attributes_of
+from graphspec.operators.builder import Builder
+from graphspec.operators.registry import ZERO, Operator, Zero
+
+Cotangents = dict[ir.Value, list[ir.Value]]
+
+
+def backward(
+    graph: ir.Graph, seeds: dict[ir.Value, ir.Value], wrt: Sequence[ir.Value], op: Builder
+) -> list[ir.Value]:
+    """Emit the nodes of a vector-Jacobian product.
+
+    Args:
+        graph: A flat, sorted, typed graph; it is read, not changed.
+        seeds: Cotangent of each output asked for; of the same shape and dtype.
+        wrt: Values to differentiate with respect to.
+        op: Builder that takes the nodes.
+
+    Returns:
+        One cotangent per value of ``wrt``, of exactly its shape and dtype.
+
+    Raises:
+        NoGradientRule: A node on the way has no rule for an input on the way.
+    """
+    moved = prepare.reachable(graph, wrt)
+    cotangents: Cotangents = {value: [seed] for value, seed in seeds.items()}
+    for node in reversed(graph):
+        if not any(v in moved for v in node.outputs) or not any(v in cotangents for v in node.outputs):
+            continue
+        inputs = [v for v in prepare.all_inputs(node) if v in moved]
+        if not inputs:  # the node is where a wrt value comes from: nothing upstream is asked for
+            continue
+        dYs = [_total(op, cotangents.get(v), v) for v in node.outputs]
+        for value, dX in _pull(op, graph, node, dYs, moved):
+            cotangents.setdefault(value, []).append(dX)
+    return [_total(op, cotangents.get(v), v) or op.zeros_like(v) for v in wrt]
+
+
+def _total(op: Builder, parts: list[ir.Value] | None, value: ir.Value) -> ir.Value | None:
+    """The sum of a value's cotangents, kept so that it is emitted once."""
+    if not parts:
+        return None
+    if len(parts) > 1:
+        total = op.Add(*parts) if len(parts) == 2 else op.Sum(*parts)
+        total.shape = value.shape if value.shape is not None else total.shape
+        parts[:] = [total]
+    return parts[0]
+
+
+def _pull(
+    op: Builder, graph: ir.Graph, node: ir.Node, dYs: list[ir.Value | None], moved: set[ir.Value]
+) -> list[tuple[ir.Value, ir.Value]]:
+    """The cotangents that one node hands to its inputs."""
+    entry = registry.find(node.op_type, node.domain, graph.opset_imports.get(node.domain, 0))
+    if entry is not None and entry.rule is ZERO:
+        return []
+    first = next(i for i, v in enumerate([*node.inputs, *prepare.implicit_inputs(node)]) if v is not None and v in moved)
+    if entry is None or entry.rule is None or isinstance(entry.rule, Zero):
+        raise _no_rule(node, graph, first, "the operator has no derivative rule yet")
+    if prepare.implicit_inputs(node):
+        raise _no_rule(node, graph, first, "values used inside its subgraphs have no derivative rule yet")
+    results = _call(op, graph, entry, node, dYs, first)
+    pulled = []
+    for i, (value, dX) in enumerate(zip(node.inputs, results, strict=True)):
+        if value is None or value not in moved or dX is ZERO or prepare.is_discrete(value):
+            continue
+        if not prepare.is_float(value):
+            raise _no_rule(node, graph, i, f"values of type {value.type} have no derivative yet")
+        if dX is None:
+            raise _no_rule(node, graph, i, "its rule does not cover this input yet")
+        dX = op.unbroadcast(dX, value)
+        if dX.dtype is not None and dX.dtype != value.dtype:
+            raise AssertionError(f"rule of {entry!r} gives {dX.dtype} for {value.dtype}")
+        pulled.append((value, dX))
+    return pulled
+
+
+def _call(
+    op: Builder, graph: ir.Graph, entry: Operator, node: ir.Node, dYs: list[ir.Value | None], first: int
+) -> list[ir.Value | Zero | None]:
+    rule = entry.rule
+    assert callable(rule)
+    if not entry.all_outputs and any(dY is not None for dY in dYs[1:]):
+        which = next(i for i, dY in enumerate(dYs) if i and dY is not None)
+        raise _no_rule(node, graph, first, f"its rule does not cover output {which} ({node.outputs[which].name!r}) yet")
+    attributes = {**entry.attributes, **attributes_of(node)}
+    if entry.all_outputs:
+        results = rule(op, tuple(dYs), tuple(node.outputs), *node.inputs, **attributes)
+    else:
+        results = rule(op, dYs[0], node.outputs[0], *node.inputs, **attributes)
+    results = list(results) if isinstance(results, tuple | list) else [results]
+    # A rule lists the schema's inputs; optional ones that the node leaves out at the end carry nothing.
+    return (results + [None] * len(node.inputs))[: len(node.inputs)]
+
+
+def _no_rule(node: ir.Node, graph: ir.Graph, i: int, why: str) -> NoGradientRule:
+    version = graph.opset_imports.get(node.domain)
+    values = [*node.inputs, *prepare.implicit_inputs(node)]
+    value = values[i]
+    name = value.name if value is not None else ""
+    operator = f"{node.domain or 'ai.onnx'}::{node.op_type}-{version}"
+    return NoGradientRule(
+        f"{operator} cannot be differentiated with respect to input {i} ({name!r}) of node {node.name!r}: {why}.",
+        node=node.name,
+        expected="an operator with a derivative rule",
+        found=operator,
+        hint="Leave out the values of `wrt` that reach it, or rewrite that part with other operators.",
+    )
+
+
+def connected(graph: ir.Graph, of: Sequence[ir.Value], wrt: Sequence[ir.Value]) -> None:
+    """Refuse any ``wrt`` that no ``of`` depends on, and any ``of`` that depends on no ``wrt``.
+
+    Raises:
+        NotDifferentiable: There is no path between two of the values named.
+    """
+    needed = prepare.leading_to(graph, of)
+    for value in wrt:
+        if value not in needed:
+            raise NotDifferentiable(
+                f"{_names(of)} does not depend on {value.name!r}.",
+                code="not-connected",
+                expected="a path of nodes from `wrt` to `of`",
+                found="no path",
+                hint=f"Leave {value.name!r} out of `wrt`, or choose an output that depends on it.",
+            )
+    moved = prepare.reachable(graph, wrt)
+    for value in of:
+        if value not in moved:
+            raise NotDifferentiable(
+                f"{value.name!r} does not depend on {_names(wrt)}.",
+                code="not-connected",
+                expected="a path of nodes from `wrt` to `of`",
+                found="no path",
+                hint=f"Leave {value.name!r} out of `of`.",
+            )
+
+
+def _names(values: Sequence[ir.Value]) -> str:
+    return ", ".join(repr(v.name) for v in values)
+

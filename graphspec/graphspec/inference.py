@@ -1,0 +1,99 @@
+"""Types and shapes of one node's outputs, from the ONNX library's own inference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.shape_inference
+import onnx_ir as ir
+
+Constants = Callable[[ir.Value], npt.NDArray[np.generic] | None]
+
+# Only shapes, axes and the like decide other shapes; larger constants are not worth handing over.
+_MAX_CONSTANT = 1024
+
+
+def type_proto(value: ir.Value) -> onnx.TypeProto | None:
+    """The ONNX type of a value, its shape included; ``None`` when nothing is known."""
+    if value.type is None:
+        return None
+    proto = onnx.TypeProto()
+    ir.serde.serialize_type_into(proto, value.type)
+    if value.shape is not None:
+        ir.serde.serialize_shape_into(proto, value.shape)
+    return proto
+
+
+def known_constant(value: ir.Value) -> npt.NDArray[np.generic] | None:
+    """The value's array if the graph itself fixes it, else ``None``.
+
+    Fixed are the outputs of ``Constant`` nodes and the initializers that are not graph inputs as well (those are
+    only defaults).
+    """
+    if value.is_graph_input():
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()
+
+
+def infer_node(
+    node: ir.Node,
+    opset_imports: Mapping[str, int],
+    *,
+    ir_version: int = 10,
+    constants: Constants = known_constant,
+) -> list[ir.TypeAndShape | None]:
+    """Infer type and shape of each output of one node.
+
+    Args:
+        node: The node; its inputs carry the types and shapes known so far.
+        opset_imports: Version of each domain in scope; nodes in subgraphs may need several.
+        ir_version: The model's IR version.
+        constants: Gives the array of an input that is fixed by the graph, else ``None``.
+
+    Returns:
+        One entry per output; ``None`` where nothing could be inferred (unknown operators included).
+
+    Raises:
+        onnx.shape_inference.InferenceError: The inputs break the operator's type or shape rules.
+    """
+    version = opset_imports.get(node.domain)
+    if version is None or not onnx.defs.has(node.op_type, version, node.domain):
+        return [None] * len(node.outputs)
+    schema = onnx.defs.get_schema(node.op_type, version, node.domain)
+    proto = ir.serde.serialize_node(node)
+    # Values may still be nameless, or share a name across scopes: name them here, by position.
+    names = _position_names(node.inputs)
+    proto.input[:] = names
+    proto.output[:] = [f"o{i}" for i in range(len(node.outputs))]
+    types: dict[str, onnx.TypeProto] = {}
+    data: dict[str, onnx.TensorProto] = {}
+    for value, name in zip(node.inputs, names, strict=True):
+        if value is None:
+            continue
+        if (known := type_proto(value)) is not None:
+            types[name] = known
+        array = constants(value)
+        if array is not None and array.size <= _MAX_CONSTANT and array.dtype != object:
+            data[name] = onnx.numpy_helper.from_array(array, name)
+    imports = [onnx.helper.make_opsetid(domain, v) for domain, v in opset_imports.items()]
+    inferred = onnx.shape_inference.infer_node_outputs(
+        schema, proto, types, data, opset_imports=imports, ir_version=ir_version
+    )
+    return [_type_and_shape(inferred.get(name)) for name in proto.output]
+
+
+def _position_names(values: Sequence[ir.Value | None]) -> list[str]:
+    first: dict[int, str] = {}
+    return ["" if v is None else first.setdefault(id(v), f"i{i}") for i, v in enumerate(values)]
+
+
+def _type_and_shape(proto: onnx.TypeProto | None) -> ir.TypeAndShape | None:
+    if proto is None or proto.WhichOneof("value") is None:
+        return None
+    return ir.TypeAndShape(
+        ir.serde.deserialize_type_proto_for_type(proto), ir.serde.deserialize_type_proto_for_shape(proto)
+    )

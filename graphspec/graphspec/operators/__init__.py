@@ -1,0 +1,13 @@
+"""The operators, one file a family; importing this package fills the registry."""
+
+from __future__ import annotations
+
+import importlib
+
+# One line a family, in the order of the folder's listing.
+_FAMILIES = (
+    "arithmetic", "elementwise", "linear_algebra",
+)  # fmt: skip
+
+for _family in _FAMILIES:
+    importlib.import_module(f"graphspec.operators.{_family}")

@@ -1,0 +1,111 @@
+"""Operators that ONNX itself defines by a function body: their nodes are replaced by that body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes.common import InlinePass
+
+from graphspec.errors import UnsupportedError
+from graphspec.inference import type_proto
+
+
+def has_body(node: ir.Node, opset: int) -> bool:
+    """Whether ONNX gives the node's operator a function body at this opset version."""
+    return _body_version(node, opset) is not None
+
+
+def _body_version(node: ir.Node, opset: int) -> tuple[onnx.defs.OpSchema, int, bool] | None:
+    if not onnx.defs.has(node.op_type, opset, node.domain):
+        return None
+    schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
+    for versions, typed in (
+        (schema.function_opset_versions if schema.has_function else [], False),
+        (schema.context_dependent_function_opset_versions if schema.has_context_dependent_function else [], True),
+    ):
+        usable = [v for v in versions if v <= opset]
+        if usable:
+            return schema, max(usable), typed
+    return None
+
+
+def body(node: ir.Node, opset: int) -> ir.Function | None:
+    """The function body of a node, built for its attributes and input types.
+
+    Returns:
+        The function, its opset imports set to the model's; ``None`` when the operator has none.
+    """
+    found = _body_version(node, opset)
+    if found is None:
+        return None
+    schema, version, typed = found
+    if typed:
+        types = [_serialized_type(value) for value in node.inputs]
+        proto_bytes = schema.get_context_dependent_function_with_opset_version(
+            version, ir.serde.serialize_node(node).SerializeToString(), types
+        )
+    else:
+        proto_bytes = schema.get_function_with_opset_version(version)
+    if not proto_bytes:
+        return None
+    return ir.serde.deserialize_function(onnx.FunctionProto.FromString(proto_bytes))
+
+
+def _serialized_type(value: ir.Value | None) -> bytes:
+    proto = type_proto(value) if value is not None else None
+    return b"" if proto is None else proto.SerializeToString()
+
+
+def expand_bodies(model: ir.Model, wanted: Callable[[ir.Node, int], bool]) -> bool:
+    """Replace, in place, each node that is ``wanted(node, opset)`` and has a body by that body.
+
+    Subgraphs are searched too. Called on a model of the caller's own; types must have been inferred, because some
+    bodies depend on them.
+
+    Returns:
+        Whether anything was replaced.
+    """
+    found: dict[ir.OperatorIdentifier, ir.Function] = {}
+    imports = model.graph.opset_imports
+    for node in model.graph.all_nodes():
+        opset = imports.get(node.domain)
+        if opset is None or not wanted(node, opset):
+            continue
+        function = body(node, opset)
+        if function is None:
+            continue
+        _add_defaults(node, opset)
+        node.overload = f"body{len(found)}"
+        key = (node.domain, node.op_type, node.overload)
+        for domain, version in function.opset_imports.items():
+            imports.setdefault(domain, version)
+        function.opset_imports.clear()
+        function.opset_imports.update(imports)
+        found[key] = ir.Function(*key, graph=function.graph, attributes=function.attributes)
+    if not found:
+        return False
+    model.functions.update(found)
+    inline(model, lambda f: f.identifier() in found)
+    return True
+
+
+def inline(model: ir.Model, criteria: Callable[[ir.Function], bool] | None = None) -> None:
+    """Inline, in place, calls of model-local functions; all of them unless ``criteria`` says which.
+
+    Raises:
+        UnsupportedError: The functions call each other in a circle, or ask for opsets unlike the model's.
+    """
+    try:
+        InlinePass(criteria)(model)
+    except (ir.passes.PreconditionError, ir.passes.PassError, ValueError) as error:
+        cause = error.__cause__ or error
+        raise UnsupportedError(f"The model's functions cannot be inlined: {cause}") from error
+
+
+def _add_defaults(node: ir.Node, opset: int) -> None:
+    schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
+    for name, attribute in schema.attributes.items():
+        if name not in node.attributes and attribute.default_value.type != onnx.AttributeProto.UNDEFINED:
+            node.attributes[name] = ir.serde.deserialize_attribute(attribute.default_value)

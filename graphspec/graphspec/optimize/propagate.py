@@ -1,0 +1,150 @@
+"""One sweep in topological order: infer types and shapes, and fold what is constant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.shape_inference
+import onnx_ir as ir
+
+from graphspec.dtypes import BY_NUMPY
+from graphspec.inference import infer_node, known_constant
+from graphspec.operators import registry
+from graphspec.operators.attributes import attributes_of
+
+# A folded constant may be this large, or as large as what it was made from: folding must not blow a model up.
+_MAX_BYTES = 1 << 16
+
+_RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial", "Dropout"}
+
+
+def propagate(model: ir.Model) -> None:
+    """Infer every value's type and shape and fold constants, in place, in the main graph.
+
+    Parameters (floating-point initializers, and all that are graph inputs too) are left alone: they may be overridden
+    when the graph is run.
+    """
+    graph = model.graph
+    _type_initializers(graph)
+    for node in graph:
+        folded = _fold_shape(node) or _fold(node, graph.opset_imports)
+        if folded is not None:
+            _replace_by_constants(graph, node, folded)
+        else:
+            infer_outputs(node, graph.opset_imports, model.ir_version)
+
+
+def infer_outputs(node: ir.Node, opset_imports: dict[str, int], ir_version: int) -> None:
+    """Set type and shape of a node's outputs, in place, to what is inferred and declared together."""
+    try:
+        inferred = infer_node(node, opset_imports, ir_version=ir_version, constants=_foldable)
+    except onnx.shape_inference.InferenceError:
+        if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()):
+            return  # bodies may use outer values, which inference of one node cannot see
+        raise
+    for output, known in zip(node.outputs, inferred, strict=True):
+        if known is None:
+            continue
+        output.type = known.type
+        output.shape = merged(output.shape, known.shape)
+
+
+def merged(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | None:
+    """What two descriptions of one shape say together; numbers win over symbols, symbols over nothing."""
+    if declared is None or inferred is None or declared.rank() != inferred.rank():
+        return inferred if inferred is not None else declared
+    dims: list[int | str | None] = []
+    for a, b in zip(declared.dims, inferred.dims, strict=True):
+        if isinstance(b, int) or isinstance(a, int):
+            dims.append(int(b) if isinstance(b, int) else int(a))  # type: ignore[arg-type]
+        else:
+            dims.append(b.value if b.value is not None else a.value)
+    return ir.Shape(dims)
+
+
+def _type_initializers(graph: ir.Graph) -> None:
+    for value in graph.initializers.values():
+        if value.const_value is not None and value.shape is None:
+            value.shape = ir.Shape(value.const_value.shape)
+        if value.const_value is not None and value.type is None:
+            value.type = ir.TensorType(value.const_value.dtype)
+
+
+def _foldable(value: ir.Value) -> Any:
+    """The array of a value that no run can change: not a parameter."""
+    if value.producer() is None and (value.dtype is None or value.dtype.is_floating_point()):
+        return None
+    return known_constant(value)
+
+
+def _fold_shape(node: ir.Node) -> list[Any] | None:
+    """``Shape`` and ``Size`` of a value whose dimensions are known numbers."""
+    if node.domain != "" or node.op_type not in ("Shape", "Size") or node.inputs[0] is None:
+        return None
+    shape = node.inputs[0].shape
+    if shape is None:
+        return None
+    dims = list(shape.dims)
+    if node.op_type == "Shape":
+        start = node.attributes["start"].as_int() if "start" in node.attributes else 0
+        end = node.attributes["end"].as_int() if "end" in node.attributes else None
+        dims = dims[start:end]
+    if not all(isinstance(d, int) for d in dims):
+        return None
+    numbers = np.array([int(d) for d in dims if isinstance(d, int)], dtype=np.int64)
+    return [numbers if node.op_type == "Shape" else np.prod(numbers, dtype=np.int64).reshape(())]
+
+
+def _fold(node: ir.Node, opset_imports: dict[str, int]) -> list[Any] | None:
+    if node.op_type in _RANDOM or (node.op_type == "Constant" and node.domain == "") or node.domain not in opset_imports:
+        return None
+    entry = registry.find(node.op_type, node.domain, opset_imports[node.domain])
+    if entry is None or any(
+        a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()
+    ):
+        return None
+    inputs = []
+    for value in node.inputs:
+        array = None if value is None else _foldable(value)
+        if value is not None and array is None:
+            return None
+        inputs.append(array)
+    if _too_large(node, opset_imports, sum(a.nbytes for a in inputs if a is not None)):
+        return None
+    attributes = attributes_of(node)
+    if entry.wants_outputs:
+        attributes["outputs"] = len(node.outputs)
+    try:
+        with np.errstate(all="ignore"):
+            results = entry.kernel(*inputs, **attributes)
+    except Exception:  # the run will say it better, with the node's name; here nothing is lost by not folding
+        return None
+    arrays = list(results) if isinstance(results, tuple) else [results]
+    arrays = [np.asarray(a) for a in arrays[: len(node.outputs)]]
+    return arrays if all(a.dtype in BY_NUMPY and a.dtype != object for a in arrays) else None
+
+
+def _too_large(node: ir.Node, opset_imports: dict[str, int], input_bytes: int) -> bool:
+    """Whether the result is, or might be, too large to keep in a model: asked before any memory is."""
+    try:
+        inferred = infer_node(node, opset_imports, constants=_foldable)
+    except onnx.shape_inference.InferenceError:
+        return True
+    total = 0
+    for known in inferred:
+        if known is None or known.shape is None or not known.shape.is_static():
+            return node.op_type not in ("NonZero",)
+        total += 8 * int(np.prod([float(d) for d in known.shape.numpy()]))
+    return total > max(_MAX_BYTES, input_bytes)
+
+
+def _replace_by_constants(graph: ir.Graph, node: ir.Node, arrays: list[Any]) -> None:
+    for output, array in zip(node.outputs, arrays, strict=False):
+        constant = ir.node("Constant", [], {"value": ir.tensor(array)}, name=f"{node.name}_{output.index()}")
+        new = constant.outputs[0]
+        new.name, new.shape, new.type = output.name, ir.Shape(array.shape), ir.TensorType(ir.tensor(array).dtype)
+        graph.insert_before(node, constant)
+        output.replace_all_uses_with(new, replace_graph_outputs=True)
+    graph.remove(node, safe=True)

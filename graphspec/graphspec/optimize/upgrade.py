@@ -1,0 +1,57 @@
+"""Raise a model's opset, by ONNX's own version converter."""
+
+from __future__ import annotations
+
+import onnx
+import onnx.version_converter
+import onnx_ir as ir
+
+from graphspec.errors import UnsupportedError
+
+# The converter looks at small initializers (axes, shapes); large ones only cost copies.
+_LARGE = 1 << 12
+
+
+def upgraded(model: ir.Model, opset: int) -> ir.Model:
+    """The model at ``opset`` or later in the default domain.
+
+    Args:
+        model: Any model without calls of local functions; it is not changed.
+        opset: The least version wanted.
+
+    Returns:
+        The model itself when it is there already, else a converted copy that shares the weights.
+
+    Raises:
+        UnsupportedError: The converter has no path for some operator.
+    """
+    version = model.graph.opset_imports.get("")
+    if version is None or version >= opset:
+        return model
+    light = model.clone()
+    large = {
+        name: value.const_value
+        for name, value in light.graph.initializers.items()
+        if value.const_value is not None and value.const_value.nbytes > _LARGE
+    }
+    inputs = [value.name for value in light.graph.inputs]
+    for name in large:
+        value = light.graph.initializers.pop(name)
+        value.const_value = None
+        if name not in inputs:
+            light.graph.inputs.append(value)
+    try:
+        proto = onnx.version_converter.convert_version(ir.to_proto(light), opset)
+    except Exception as error:  # the converter raises bare RuntimeErrors and assertion texts
+        raise UnsupportedError(
+            f"The model's opset {version} cannot be converted to {opset}: {str(error).splitlines()[0]}",
+            hint=f"Export the model at opset {opset} or later.",
+        ) from error
+    result = ir.from_proto(proto)
+    for value in list(result.graph.inputs):
+        if value.name in large:
+            value.const_value = large[value.name]
+            result.graph.register_initializer(value)
+            if value.name not in inputs:
+                result.graph.inputs.remove(value)
+    return result

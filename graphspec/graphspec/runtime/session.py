@@ -1,0 +1,170 @@
+"""The session: a model compiled once, run often."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import onnx.shape_inference
+import onnx_ir as ir
+
+from graphspec.errors import ValidationError
+from graphspec.operators import functions
+from graphspec.optimize import clean, propagate, upgraded
+from graphspec.runtime.plan import Plan, compile_graph, find_kernel, has_no_kernel
+from graphspec.validation import FeedChecker, ValueInfo, validate
+
+# Bodies may hold operators with bodies; ONNX's own nest three deep at most.
+_MAX_NESTING = 8
+# Below this opset a missing kernel is worth an upward conversion: rows exist for the newest forms first.
+_CONVERT_TO = 18
+
+
+class Session:
+    """A plan with its weights; ``run`` may be called from several threads at once.
+
+    Args:
+        model: Any model; it is not changed, and later changes to it are not seen.
+        provider: ``"numpy"``, or ``"onnxruntime"`` where that package is installed.
+        optimize: Fold constants, merge common subexpressions and drop dead nodes first.
+
+    Raises:
+        UnsupportedError: An operator has neither kernel nor body; the problem names the node.
+        ValidationError: The graph breaks a rule of ONNX.
+    """
+
+    def __init__(
+        self, model: ir.Model, *, provider: Literal["numpy", "onnxruntime"] = "numpy", optimize: bool = True
+    ) -> None:
+        self._feeds = FeedChecker(model)
+        self._names = {v.name for v in ir.convenience.create_value_mapping(model.graph).values()}
+        self.inputs: dict[str, ValueInfo] = self._feeds.inputs
+        self.outputs: dict[str, ValueInfo] = self._feeds.outputs
+        self._lock = threading.Lock()
+        self._plans: dict[tuple[tuple[str, ...], frozenset[str]], Plan] = {}
+        self._provider = _provider(model, provider, optimize)
+
+    def run(
+        self, feeds: Mapping[str, Any], fetches: Sequence[str] | None = None, *, deadline: float | None = None
+    ) -> dict[str, Any]:
+        """Compute outputs.
+
+        Args:
+            feeds: One array (or nested list) per graph input; an initializer may be fed too, which overrides it.
+            fetches: Names of outputs or intermediate values; all outputs by default. Only what they need is computed.
+            deadline: ``time.monotonic()`` seconds after which no further kernel is started.
+
+        Returns:
+            One array per fetch, the caller's own (no two share memory, none with the feeds or the weights).
+
+        Raises:
+            FeedError: Feeds or fetches do not fit; every problem is listed.
+            ExecutionError: A kernel refused its values; the problem names the node.
+            LimitError: Past the deadline, or out of memory.
+        """
+        names = tuple(self.outputs) if fetches is None else tuple(fetches)
+        arrays = self._feeds(feeds, fetches)
+        return self._provider.run(arrays, names, deadline)
+
+
+class NumpyProvider:
+    """Runs plans of NumPy kernels; one plan per set of fetches and overridden parameters."""
+
+    def __init__(self, model: ir.Model, optimize: bool) -> None:
+        self._model = _runnable(model, optimize)
+        self._values = ir.convenience.create_value_mapping(self._model.graph)
+        self._original = model if optimize else None
+        self._plans: dict[tuple[tuple[str, ...], frozenset[str]], Plan] = {}
+        self._lock = threading.Lock()
+        outputs = tuple(v.name or "" for v in self._model.graph.outputs)
+        inputs = [v.name or "" for v in self._model.graph.inputs if v.const_value is None]
+        self._plan(outputs, frozenset(inputs))  # so that what cannot run is said now
+
+    def run(self, feeds: dict[str, Any], fetches: tuple[str, ...], deadline: float | None) -> dict[str, Any]:
+        """As ``Session.run``, with feeds that were checked."""
+        missing = [name for name in fetches if name not in self._values]
+        if missing:  # optimised away: that value is wanted after all
+            return self._unoptimized().run(feeds, fetches, deadline)
+        plan = self._plan(fetches, frozenset(feeds))
+        order = sorted(name for name in feeds if name in self._values)
+        with np.errstate(all="ignore"):
+            results = plan.run([feeds[name] for name in order], deadline)
+        return dict(zip(fetches, _owned(results), strict=True))
+
+    def _plan(self, fetches: tuple[str, ...], fed: frozenset[str]) -> Plan:
+        key = (fetches, fed)
+        plan = self._plans.get(key)
+        if plan is None:
+            with self._lock:
+                inputs = [self._values[name] for name in sorted(fed) if name in self._values]
+                outputs = [self._values[name] for name in fetches]
+                graph = self._model.graph
+                plan = self._plans[key] = compile_graph(graph, graph.opset_imports, inputs, outputs)
+        return plan
+
+    def _unoptimized(self) -> NumpyProvider:
+        with self._lock:
+            if not hasattr(self, "_plain"):
+                assert self._original is not None
+                self._plain = NumpyProvider(self._original, optimize=False)
+            return self._plain
+
+
+def _provider(model: ir.Model, name: str, optimize: bool) -> Any:
+    if name == "numpy":
+        return NumpyProvider(model, optimize)
+    if name == "onnxruntime":
+        from graphspec.runtime.ort import OnnxRuntimeProvider  # optional dependency: only where it is asked for
+
+        return OnnxRuntimeProvider(model)
+    raise ValueError(f"provider is 'numpy' or 'onnxruntime', not {name!r}.")
+
+
+def _runnable(model: ir.Model, optimize: bool) -> ir.Model:
+    """A copy whose nodes all have kernels: functions inlined, bodies expanded, sorted, and optimised if asked."""
+    own = model.clone()
+    if own.functions:
+        functions.inline(own)
+    if _needs_conversion(own):
+        own = upgraded(own, _CONVERT_TO)
+    try:
+        own.graph.sort()
+        propagate(own)
+        for _ in range(_MAX_NESTING):
+            if not functions.expand_bodies(own, has_no_kernel):
+                break
+            propagate(own)
+        if optimize:
+            clean(own)
+    except (ValueError, onnx.shape_inference.InferenceError) as error:
+        validate(model).raise_for_errors()
+        raise ValidationError(f"The graph's types and shapes do not fit: {error}") from error
+    return own
+
+
+def _needs_conversion(model: ir.Model) -> bool:
+    imports = model.graph.opset_imports
+    if imports.get("", _CONVERT_TO) >= _CONVERT_TO:
+        return False
+    return any(
+        node.domain == "" and find_kernel(node, imports) is None and not functions.has_body(node, imports[""])
+        for node in model.graph.all_nodes()
+    )
+
+
+def _owned(results: list[Any]) -> list[Any]:
+    """Results that the caller may keep and change: views, constants and repeated arrays are copied."""
+    seen: set[int] = set()
+    owned = []
+    for result in results:
+        if isinstance(result, np.ndarray) and (
+            result.base is not None or not result.flags.writeable or id(result) in seen or not result.flags.owndata
+        ):
+            result = result.copy()
+        elif isinstance(result, np.generic):
+            result = np.asarray(result)
+        seen.add(id(result))
+        owned.append(result)
+    return owned
