@@ -1,0 +1,1 @@
+"""The steps of the demo; each module is an example of its own."""
