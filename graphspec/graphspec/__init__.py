@@ -1,0 +1,53 @@
+"""GraphSpec: any ONNX graph, its values and its exact derivatives.
+
+``load`` a model, ``validate`` it, run it in a ``Session``, and derive models from it with ``grad`` and ``vjp``; a
+derivative is again a standard ONNX model.
+"""
+
+from graphspec.derivatives import grad, vjp
+from graphspec.errors import (
+    DifferentiationError,
+    ExecutionError,
+    FeedError,
+    GraphSpecError,
+    LimitError,
+    LoadError,
+    NoGradientRule,
+    NotDifferentiable,
+    Problem,
+    UnsupportedError,
+    ValidationError,
+)
+from graphspec.interchange import digest, dumps, from_document, json_schema, load, load_graph, save, to_document
+from graphspec.operators.catalog import catalog
+from graphspec.runtime import Session
+from graphspec.validation import ValueInfo, check_feeds, validate
+
+__all__ = [
+    "DifferentiationError",
+    "ExecutionError",
+    "FeedError",
+    "GraphSpecError",
+    "LimitError",
+    "LoadError",
+    "NoGradientRule",
+    "NotDifferentiable",
+    "Problem",
+    "Session",
+    "UnsupportedError",
+    "ValidationError",
+    "ValueInfo",
+    "catalog",
+    "check_feeds",
+    "digest",
+    "dumps",
+    "from_document",
+    "grad",
+    "json_schema",
+    "load",
+    "load_graph",
+    "save",
+    "to_document",
+    "validate",
+    "vjp",
+]

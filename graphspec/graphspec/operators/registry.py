@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 import onnx
 
@@ -87,10 +88,9 @@ class Operator:
 
 
 def _parameters(kernel: Kernel) -> list[inspect.Parameter]:
-    try:
-        return list(inspect.signature(kernel).parameters.values())
-    except ValueError:  # some C functions have no signature: no attributes
+    if isinstance(kernel, np.ufunc):  # its keywords (where, out ...) are NumPy's, not attributes
         return []
+    return list(inspect.signature(kernel).parameters.values())
 
 
 _REGISTRY: dict[tuple[str, str], list[Operator]] = {}

@@ -36,8 +36,24 @@ def propagate(model: ir.Model) -> None:
             infer_outputs(node, graph.opset_imports, model.ir_version)
 
 
+def _infer_subgraphs(node: ir.Node, opset_imports: dict[str, int], ir_version: int) -> None:
+    """Types inside a node's subgraphs, which see outer values by name."""
+    for attribute in node.attributes.values():
+        if attribute.type is ir.AttributeType.GRAPH:
+            graphs = [attribute.as_graph()]
+        elif attribute.type is ir.AttributeType.GRAPHS:
+            graphs = list(attribute.as_graphs())
+        else:
+            continue
+        for graph in graphs:
+            _type_initializers(graph)
+            for inner in graph:
+                infer_outputs(inner, opset_imports, ir_version)
+
+
 def infer_outputs(node: ir.Node, opset_imports: dict[str, int], ir_version: int) -> None:
     """Set type and shape of a node's outputs, in place, to what is inferred and declared together."""
+    _infer_subgraphs(node, opset_imports, ir_version)
     try:
         inferred = infer_node(node, opset_imports, ir_version=ir_version, constants=_foldable)
     except onnx.shape_inference.InferenceError:

@@ -39,11 +39,8 @@ class Session:
         self, model: ir.Model, *, provider: Literal["numpy", "onnxruntime"] = "numpy", optimize: bool = True
     ) -> None:
         self._feeds = FeedChecker(model)
-        self._names = {v.name for v in ir.convenience.create_value_mapping(model.graph).values()}
         self.inputs: dict[str, ValueInfo] = self._feeds.inputs
         self.outputs: dict[str, ValueInfo] = self._feeds.outputs
-        self._lock = threading.Lock()
-        self._plans: dict[tuple[tuple[str, ...], frozenset[str]], Plan] = {}
         self._provider = _provider(model, provider, optimize)
 
     def run(

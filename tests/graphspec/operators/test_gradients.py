@@ -1,0 +1,69 @@
+"""Every rule against central differences in float64, through random cotangents, and at second order."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented  # noqa: A004 - its own name for "no kernel"
+
+import graphspec as gs
+from graphspec.testing import check_derivatives
+from samples import ALL, Sample
+from samples.build import arrays_of, build, wrt_names
+
+DIFFERENTIABLE = [s for s in ALL if s.of]
+
+
+def _model(sample: Sample, symbolic: bool, dtype: type = np.float64):  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(zlib.crc32(sample.label.encode()))
+    return build(sample, arrays_of(sample, dtype, rng), symbolic=symbolic)
+
+
+@pytest.mark.parametrize("symbolic", [False, True], ids=["static", "symbolic"])
+@pytest.mark.parametrize("sample", DIFFERENTIABLE, ids=lambda s: s.label)
+def test_rule_agrees_with_central_differences(sample: Sample, symbolic: bool) -> None:
+    model, feeds = _model(sample, symbolic)
+    of = [f"y{i}" for i in sample.of]
+    if sample.zero:
+        derived = gs.vjp(model, of, wrt_names(sample))
+        rng = np.random.default_rng(1)
+        values = gs.Session(model).run(feeds)
+        cotangents = {f"{y}_cotangent": rng.standard_normal(values[y].shape) for y in of}
+        found = gs.Session(derived).run({**feeds, **cotangents})
+        for name in wrt_names(sample):
+            assert found[f"{name}_vjp"].shape == feeds[name].shape
+            assert not found[f"{name}_vjp"].any()
+        return
+    report = check_derivatives(model, feeds, of, wrt_names(sample), order=sample.order)
+    assert report.checks or not sum(feeds[n].size for n in wrt_names(sample))
+
+
+@pytest.mark.parametrize("sample", DIFFERENTIABLE, ids=lambda s: s.label)
+def test_derived_graph_is_standard_and_portable(sample: Sample) -> None:
+    """The derived model passes the full check, and ONNX Runtime computes the same numbers in float32."""
+    model, feeds = _model(sample, False, np.float32)
+    of = [f"y{i}" for i in sample.of]
+    derived = gs.vjp(model, of, wrt_names(sample))
+    proto = ir.to_proto(derived)
+    onnx.checker.check_model(proto, full_check=True)
+    rng = np.random.default_rng(2)
+    values = gs.Session(model).run(feeds)
+    cotangents = {f"{y}_cotangent": rng.standard_normal(values[y].shape).astype(np.float32) for y in of}
+    names = [f"{n}_vjp" for n in wrt_names(sample)]
+    ours = gs.Session(derived).run({**feeds, **cotangents}, fetches=names)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    try:
+        session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except NotImplemented as error:
+        pytest.skip(f"ONNX Runtime has no kernel: {str(error)[:120]}")
+    known = {i.name for i in session.get_inputs()}
+    theirs = session.run(names, {k: v for k, v in {**feeds, **cotangents}.items() if k in known})
+    for name, other in zip(names, theirs, strict=True):
+        np.testing.assert_allclose(ours[name], other, rtol=2e-3, atol=2e-4, err_msg=name)
