@@ -1,0 +1,83 @@
+"""The web application: its routes, in one table, and what stands before them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from graphspec import GraphSpecError
+from graphspec_server import wire
+from graphspec_server.dataplane import DataPlane, create_data_plane
+from graphspec_server.errors import failure_of, routing_failure
+from graphspec_server.middleware import Door
+from graphspec_server.routes import v1, v2
+from graphspec_server.routes._answers import failure_answer
+from graphspec_server.routes._media import ONNX, TEXT
+from graphspec_server.routes._openapi import Route, add_routes
+from graphspec_server.settings import Settings
+
+_FORMS = (ONNX, TEXT)
+
+ROUTES = (
+    Route("POST", "/v1/run", v1.run, wire.RunRequest, wire.RunAnswer),
+    Route("POST", "/v1/validate", v1.validate, "graph", wire.ValidateAnswer),
+    Route("POST", "/v1/graphs", v1.store, "graph", wire.Description, status=201),
+    Route("GET", "/v1/graphs", v1.list_graphs, None, wire.GraphList),
+    Route("GET", "/v1/graphs/{graph_id}", v1.read, None, wire.GraphAnswer, further=_FORMS),
+    Route("DELETE", "/v1/graphs/{graph_id}", v1.delete, status=204),
+    Route("POST", "/v1/graphs/{graph_id}/run", v1.run_stored, wire.StoredRunRequest, wire.RunAnswer),
+    Route("POST", "/v1/graphs/{graph_id}/grad", v1.grad, wire.GradRequest, wire.GradAnswer),
+    Route("POST", "/v1/graphs/{graph_id}/vjp", v1.vjp, wire.VjpRequest, wire.VjpAnswer),
+    Route("POST", "/v1/graphs/{graph_id}/derive", v1.derive, wire.DeriveRequest, wire.Description, status=201),
+    Route("GET", "/v1/operators", v1.operators, None, wire.OperatorList),
+    Route("GET", "/v1/schema", v1.schema),
+    Route("GET", "/v2/health/live", v2.live, None, wire.Health),
+    Route("GET", "/v2/health/ready", v2.ready, None, wire.Health),
+)
+
+
+def create_app(settings: Settings | None = None, data_plane: DataPlane | None = None) -> FastAPI:
+    """The service as an ASGI application.
+
+    Args:
+        settings: From the environment by default.
+        data_plane: What does the work; the one that the settings describe by default.
+    """
+    settings = settings or Settings()
+    plane = data_plane or create_data_plane(settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        plane.close()
+
+    app = FastAPI(
+        title="GraphSpec",
+        description="Any ONNX graph, its values and its exact derivatives, at one URL.",
+        version=version("graphspec-server"),
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.state.data_plane = plane
+    app.add_middleware(Door, keys=[k.get_secret_value() for k in settings.api_keys], limit=settings.max_requests)
+    app.add_exception_handler(GraphSpecError, _refused)
+    app.add_exception_handler(HTTPException, _not_routed)
+    add_routes(app, ROUTES)
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    return failure_answer(failure_of(error), request.url.path)
+
+
+async def _not_routed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return failure_answer(routing_failure(error.status_code, request.method, error.headers), request.url.path)

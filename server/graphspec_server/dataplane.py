@@ -1,0 +1,266 @@
+"""What the service does, knowing nothing of HTTP: graphs in, graphs and arrays out.
+
+Methods that load, check, differentiate or run are coroutines: the work itself is done in threads, never on the event
+loop.
+"""
+
+from __future__ import annotations
+
+import binascii
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import onnx_ir as ir
+
+import graphspec as gs
+from graphspec import FeedError, GraphSpecError, LoadError, Problem, Report, ValueInfo
+from graphspec_server import wire
+from graphspec_server._text import kind_of, pointer
+from graphspec_server.codec import decode_tensors
+from graphspec_server.errors import RequestError
+from graphspec_server.executor import Arrays, Executor, Feeds, Graph, Work
+from graphspec_server.executor.in_process import BoundedPool, InProcessExecutor
+from graphspec_server.memory import check_memory
+from graphspec_server.records import Record, record_of
+from graphspec_server.repository import DirectoryRepository, Repository
+from graphspec_server.settings import Settings
+
+T = TypeVar("T")
+
+Source = bytes | str | dict[str, Any]
+
+
+class DataPlane:
+    """The service behind its protocols.
+
+    Args:
+        repository: Where graphs are stored.
+        executor: Where graphs run.
+        pool: Where graphs are loaded, checked and differentiated.
+        max_run_bytes: The largest value that a run may hold, as far as shapes tell.
+    """
+
+    def __init__(self, repository: Repository, executor: Executor, pool: BoundedPool, max_run_bytes: int) -> None:
+        self._repository = repository
+        self._executor = executor
+        self._pool = pool
+        self._max_run_bytes = max_run_bytes
+        # Content never changes under an id, so what is known of it may be kept; that it is still there is asked.
+        self._record = functools.lru_cache(maxsize=256)(self._read_record)
+
+    def close(self) -> None:
+        """Take no more work."""
+        self._executor.close()
+        self._pool.close()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is under way or waiting."""
+        return bool(self._executor.pending or self._pool.pending)
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Do something that takes time, away from the event loop."""
+        return await self._pool.call(lambda deadline: function())
+
+    async def validate(self, source: Source) -> Report:
+        """Every problem of a graph; raises only when it cannot be read."""
+        return await self.call(lambda: gs.validate(load(source)))
+
+    async def store(self, source: Source) -> tuple[Record, bool]:
+        """Store a valid graph; its record, and whether it is new."""
+        return await self.call(lambda: self._store(load(source)))
+
+    async def derive(self, graph_id: str, request: wire.DeriveRequest) -> tuple[Record, bool]:
+        """Store a derivative of a stored graph."""
+
+        def work() -> tuple[Record, bool]:
+            _refuse_repeated(request.of_names, request.wrt)
+            model = self._load(graph_id)
+            if request.transform == "grad":
+                return self._store(gs.grad(model, of=request.of_names[0], wrt=request.wrt))
+            return self._store(gs.vjp(model, of=list(request.of_names), wrt=request.wrt))
+
+        return await self.call(work)
+
+    async def records(self) -> list[Record]:
+        """The records of all stored graphs."""
+
+        def work() -> list[Record]:
+            found = []
+            for graph_id in self._repository.ids():
+                try:
+                    found.append(self._record(graph_id))
+                except GraphSpecError:  # deleted meanwhile, or unreadable, which its own route tells
+                    continue
+            return found
+
+        return await self.call(work)
+
+    async def record(self, graph_id: str) -> Record:
+        """What is known of a stored graph."""
+        return await self.call(lambda: self._known(graph_id))
+
+    async def read(self, graph_id: str, form: Literal["onnx", "json", "text"]) -> tuple[Record, bytes]:
+        """A stored graph, in the form wanted."""
+
+        def work() -> tuple[Record, bytes]:
+            record, onnx = self._known(graph_id), self._repository.onnx(graph_id)
+            return record, onnx if form == "onnx" else gs.dumps(gs.load(onnx), form)
+
+        return await self.call(work)
+
+    async def delete(self, graph_id: str) -> None:
+        """Forget a stored graph."""
+        await self.call(lambda: self._repository.delete(graph_id))
+
+    async def run(self, request: wire.RunRequest) -> Arrays:
+        """Run a graph that came with the request."""
+
+        def prepare() -> tuple[Graph, Feeds]:
+            model = load(request.graph, "/graph")
+            record = record_of(model, gs.digest(model), 0)
+            return Graph(record.id, lambda: model), self._feeds(record, request)
+
+        graph, feeds = await self.call(prepare)
+        return await self._executor.submit(graph, _work(request), feeds)
+
+    async def run_stored(self, graph_id: str, request: wire.StoredRunRequest) -> Arrays:
+        """Run a stored graph, with gradients when they are asked for."""
+        return await self._submit(graph_id, _work(request), request)
+
+    async def grad(self, graph_id: str, request: wire.GradRequest) -> Arrays:
+        """Outputs and gradients of a stored graph."""
+        return await self._submit(graph_id, _derivative("grad", [request.of], request.wrt, request.fetches), request)
+
+    async def vjp(self, graph_id: str, request: wire.VjpRequest) -> Arrays:
+        """Outputs and vector-Jacobian products of a stored graph."""
+        work = _derivative("vjp", request.of, request.wrt, request.fetches)
+        return await self._submit(graph_id, work, request, request.cotangents)
+
+    async def _submit(
+        self, graph_id: str, work: Work, request: wire.RunOptions, cotangents: Mapping[str, Any] | None = None
+    ) -> Arrays:
+        def prepare() -> Feeds:
+            return self._feeds(self._known(graph_id), request, work.of, cotangents)
+
+        feeds = await self.call(prepare)
+        return await self._executor.submit(Graph(graph_id, lambda: self._load(graph_id)), work, feeds)
+
+    def _feeds(
+        self,
+        record: Record,
+        request: wire.RunOptions,
+        of: Sequence[str] = (),
+        cotangents: Mapping[str, Any] | None = None,
+    ) -> Feeds:
+        """Decode all tensors of a request; every problem of all of them is reported."""
+        values, problems = decode_tensors(request.feeds, record.inputs | record.parameters, "feeds")
+        overrides, more = decode_tensors(request.parameters, record.parameters, "parameters")
+        problems += more
+        for name in values.keys() & overrides.keys():
+            problems.append(_problem("duplicate-feed", f"{name!r} is fed twice.", pointer("parameters", name)))
+        seeds: dict[str, np.ndarray] = {}
+        if cotangents is not None:
+            known = {name: record.values.get(name, ValueInfo(None, None, "intermediate")) for name in of}
+            seeds, more = decode_tensors(cotangents, known, "cotangents")
+            problems += more
+            for name in known.keys() - cotangents.keys():
+                problems.append(_problem("missing-cotangent", f"{name!r} has no cotangent.", "/cotangents"))
+        if problems:
+            raise FeedError(problems=problems)
+        check_memory(record, values, self._max_run_bytes)
+        return Feeds(values | overrides, seeds)
+
+    def _store(self, model: ir.Model) -> tuple[Record, bool]:
+        onnx = gs.dumps(model, "onnx")
+        record = record_of(model, gs.digest(model), len(onnx))
+        return record, self._repository.put(record.id, onnx, record.to_json())
+
+    def _load(self, graph_id: str) -> ir.Model:
+        return gs.load(self._repository.onnx(graph_id))
+
+    def _known(self, graph_id: str) -> Record:
+        """The record of a graph that is still stored."""
+        self._repository.check(graph_id)
+        return self._record(graph_id)
+
+    def _read_record(self, graph_id: str) -> Record:
+        data = self._repository.record(graph_id)
+        record = None if data is None else Record.from_json(data)
+        if record is None or record.id != graph_id:  # lost, or of another version of the service
+            onnx = self._repository.onnx(graph_id)
+            record = record_of(gs.load(onnx), graph_id, len(onnx))
+        return record
+
+
+def create_data_plane(settings: Settings) -> DataPlane:
+    """The data plane that the settings describe."""
+    seconds, threads = settings.run_seconds, settings.concurrency
+    executor = InProcessExecutor(
+        threads=threads, queue=settings.max_queue, seconds=seconds, sessions=settings.max_sessions
+    )
+    pool = BoundedPool(max(2, threads), settings.max_requests, seconds, "graphspec-work")
+    return DataPlane(DirectoryRepository(settings.repository), executor, pool, settings.max_run_bytes)
+
+
+def load(source: Source, path: str = "") -> ir.Model:
+    """A graph from any of the forms that requests give it in.
+
+    Args:
+        source: ONNX bytes, ONNX text, a document, or one of ``{"onnx": base64}``, ``{"text": ...}``,
+            ``{"graph": any of these}``.
+        path: JSON pointer to the source in the request.
+
+    Raises:
+        LoadError: It cannot be read as a graph; the problems' paths start at the request.
+    """
+    if isinstance(source, dict) and len(source) == 1:
+        (field,) = source
+        if field == "graph":
+            return load(source["graph"], path + "/graph")
+        if field in ("onnx", "text"):
+            return gs.load(_text_source(field, source[field], f"{path}/{field}"))
+    if not isinstance(source, (dict, bytes, str)) or (isinstance(source, str) and path):
+        raise LoadError("The graph is no object.", path=path, expected="a document", found=kind_of(source))
+    try:
+        return gs.load(source)
+    except GraphSpecError as error:
+        if not path:
+            raise
+        below = [dataclasses.replace(problem, path=path + problem.path) for problem in error.problems]
+        raise type(error)(problems=below) from None
+
+
+def _text_source(field: str, text: Any, path: str) -> bytes | str:
+    if not isinstance(text, str):
+        raise LoadError("The graph is no text.", path=path, expected="string", found=kind_of(text))
+    if field == "text":
+        return text
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except (binascii.Error, ValueError):
+        raise LoadError("The graph is not base64.", path=path) from None
+
+
+def _work(request: wire.StoredRunRequest) -> Work:
+    if request.grad is None:
+        return Work(fetches=None if request.fetches is None else tuple(request.fetches))
+    return _derivative("grad", [request.grad.of], request.grad.wrt, request.fetches)
+
+
+def _derivative(transform: wire.Transform, of: list[str], wrt: list[str], fetches: list[str] | None) -> Work:
+    _refuse_repeated(of, wrt)
+    return Work(transform, tuple(of), tuple(wrt), None if fetches is None else tuple(fetches))
+
+
+def _refuse_repeated(of: Sequence[str], wrt: Sequence[str]) -> None:
+    for field, names in (("of", of), ("wrt", wrt)):
+        if len(set(names)) < len(names):
+            raise RequestError("A name is given twice.", code="repeated-name", path=f"/{field}")
+
+
+def _problem(code: str, message: str, path: str) -> Problem:
+    return Problem(code=code, message=message, path=path)

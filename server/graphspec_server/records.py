@@ -1,0 +1,104 @@
+"""What is known of a graph without loading it again: what its description says, and the type of each value."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import onnx_ir as ir
+
+import graphspec as gs
+from graphspec import ValueInfo
+
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of a valid graph.
+
+    Attributes:
+        id: Its digest.
+        name: Its name.
+        opset: Version of the standard operators that it uses; 0 if none.
+        nodes: How many nodes its main graph has.
+        bytes: Its size as ONNX.
+        outputs: Names of its outputs, in order.
+        values: What is known of every value of the main graph, by name.
+    """
+
+    id: str
+    name: str
+    opset: int
+    nodes: int
+    bytes: int
+    outputs: tuple[str, ...]
+    values: Mapping[str, ValueInfo]
+
+    @property
+    def inputs(self) -> dict[str, ValueInfo]:
+        """The values that a run must be given."""
+        return self._of_kind("input")
+
+    @property
+    def parameters(self) -> dict[str, ValueInfo]:
+        """The values that the graph brings along."""
+        return self._of_kind("parameter")
+
+    def description(self) -> dict[str, Any]:
+        """The graph's description for clients."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "inputs": {name: _described(info) for name, info in self.inputs.items()},
+            "parameters": {name: _described(info) for name, info in self.parameters.items()},
+            "outputs": {name: _described(self.values[name]) for name in self.outputs},
+            "opset": self.opset,
+            "nodes": self.nodes,
+            "bytes": self.bytes,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain data, for the repository."""
+        values = {name: [info.dtype, info.shape, info.kind] for name, info in self.values.items()}
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return fields | {"format": _FORMAT, "values": values}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Record | None:
+        """The record again; ``None`` if it was written in another format."""
+        if data.get("format") != _FORMAT:
+            return None
+        fields = {field.name: data[field.name] for field in dataclasses.fields(cls)}
+        values = {
+            name: ValueInfo(dtype, None if shape is None else tuple(shape), kind)
+            for name, (dtype, shape, kind) in data["values"].items()
+        }
+        return cls(**fields | {"outputs": tuple(data["outputs"]), "values": values})
+
+    def _of_kind(self, kind: str) -> dict[str, ValueInfo]:
+        return {name: info for name, info in self.values.items() if info.kind == kind}
+
+
+def record_of(model: ir.Model, graph_id: str, size: int) -> Record:
+    """Validate a model and note what there is to know.
+
+    Raises:
+        ValidationError: The graph breaks a rule; all that were found are reported.
+    """
+    report = gs.validate(model)
+    report.raise_for_errors()
+    return Record(
+        id=graph_id,
+        name=model.graph.name or "",
+        opset=model.graph.opset_imports.get("", 0),
+        nodes=len(model.graph),
+        bytes=size,
+        outputs=tuple(value.name or "" for value in model.graph.outputs),
+        values=report.values,
+    )
+
+
+def _described(info: ValueInfo) -> dict[str, Any]:
+    return {"dtype": info.dtype, "shape": None if info.shape is None else list(info.shape)}

@@ -1,0 +1,1 @@
+"""HTTP routes: thin; each reads its request, calls the data plane, and writes the answer."""

@@ -1,0 +1,304 @@
+"""The messages of /v1: what a request may hold, and what an answer holds.
+
+One definition serves both ends: requests are checked against these models, and /docs describes them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic_core import ErrorDetails
+
+from graphspec import Problem
+from graphspec_server._text import kind_of, nearest, pointer
+from graphspec_server.codec import Encoding
+from graphspec_server.errors import RequestError
+
+Transform = Literal["grad", "vjp"]
+
+_VALUES = {"description": "Number, string, boolean or nested lists of them; 'NaN', 'Infinity', '-Infinity' as strings."}
+_SHAPE = {"type": "array", "items": {"type": "integer", "minimum": 0}}
+_TENSOR = {
+    "title": "Tensor",
+    "description": "Nested lists (dtype and shape are the graph's), or an object with dtype, shape and data or base64.",
+    "anyOf": [
+        {"type": ["number", "string", "boolean", "array"], "items": {}},
+        {
+            "type": "object",
+            "properties": {
+                "dtype": {"type": "string", "description": "NumPy's name, as in documents."},
+                "shape": _SHAPE,
+                "data": _VALUES,
+                "base64": {"type": "string", "description": "Little-endian, row-major."},
+            },
+            "additionalProperties": False,
+        },
+    ],
+}
+GRAPH_SCHEMA = {
+    "title": "Graph",
+    "description": "A GraphSpec document (its schema: GET /v1/schema), ONNX in base64, or ONNX text.",
+    "anyOf": [
+        {"type": "object", "description": "A GraphSpec document.", "required": ["graphspec"]},
+        {"type": "object", "properties": {"onnx": {"type": "string", "format": "byte"}}, "required": ["onnx"]},
+        {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
+    ],
+}
+
+# Both are read with care by other hands (codec, library), so their models leave them as they came.
+Tensor = Annotated[Any, WithJsonSchema(_TENSOR)]
+Graph = Annotated[Any, WithJsonSchema(GRAPH_SCHEMA)]
+
+
+class Message(BaseModel):
+    """Base of all messages: no field but those named, no value turned into another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class RunOptions(Message):
+    """What every run takes."""
+
+    feeds: dict[str, Tensor] = {}
+    """Values of the graph's inputs, by name."""
+
+    parameters: dict[str, Tensor] = {}
+    """Values that replace those of parameters (initializers) for this run only."""
+
+    fetches: list[str] | None = None
+    """Names of the values wanted; all outputs of the graph by default."""
+
+    encoding: Encoding = "list"
+    """How tensors are written in a JSON answer."""
+
+
+class GradTarget(Message):
+    """A gradient wanted beside the outputs."""
+
+    of: str
+    """Name of the scalar to differentiate."""
+
+    wrt: list[str] = Field(min_length=1)
+    """Names of the inputs, parameters or intermediate values to differentiate with respect to."""
+
+
+class StoredRunRequest(RunOptions):
+    """A run of a stored graph."""
+
+    grad: GradTarget | None = None
+    """Gradients to compute in the same pass."""
+
+
+class RunRequest(StoredRunRequest):
+    """A run of a graph that comes with the request."""
+
+    graph: Graph
+    """The graph."""
+
+
+class GradRequest(RunOptions, GradTarget):
+    """Gradients of one scalar of a stored graph."""
+
+
+class VjpRequest(RunOptions):
+    """A vector-Jacobian product of a stored graph."""
+
+    of: list[str] = Field(min_length=1)
+    """Names of the values to differentiate."""
+
+    wrt: list[str] = Field(min_length=1)
+    """Names of the values to differentiate with respect to."""
+
+    cotangents: dict[str, Tensor]
+    """For each name in `of` a tensor of its shape."""
+
+
+class DeriveRequest(Message):
+    """A derivative to be stored as a graph of its own."""
+
+    transform: Transform
+    """Which derivative: `grad` of one scalar, or `vjp` with cotangents as further inputs."""
+
+    of: str | list[str]
+    """Name of the scalar (`grad`), or names of the values (`vjp`), to differentiate."""
+
+    wrt: list[str] = Field(min_length=1)
+    """Names of the values to differentiate with respect to."""
+
+    @model_validator(mode="after")
+    def _fits_transform(self) -> DeriveRequest:
+        if self.transform == "grad" and not isinstance(self.of, str):
+            raise ValueError("grad differentiates one scalar: 'of' is a name, not a list")
+        return self
+
+    @property
+    def of_names(self) -> tuple[str, ...]:
+        """The names to differentiate, one or more."""
+        return (self.of,) if isinstance(self.of, str) else tuple(self.of)
+
+
+class TensorAnswer(Message):
+    """A tensor of an answer."""
+
+    dtype: str
+    shape: list[int]
+    data: Annotated[Any, WithJsonSchema(_VALUES)] = None
+    base64: str | None = None
+
+
+class RunAnswer(Message):
+    """What a run gives."""
+
+    outputs: dict[str, TensorAnswer]
+    """The values fetched."""
+
+    gradients: dict[str, TensorAnswer] | None = None
+    """For each name in `wrt` its gradient, of its own shape and dtype; only when asked for."""
+
+
+class GradAnswer(Message):
+    """What a gradient gives: both from one pass."""
+
+    outputs: dict[str, TensorAnswer]
+    gradients: dict[str, TensorAnswer]
+
+
+class VjpAnswer(Message):
+    """What a vector-Jacobian product gives: both from one pass."""
+
+    outputs: dict[str, TensorAnswer]
+    vjp: dict[str, TensorAnswer]
+
+
+class ValueAnswer(Message):
+    """What is known of a value before any run; a dimension is a number, a name, or unknown (null)."""
+
+    dtype: str | None
+    shape: list[int | str | None] | None
+
+
+class KnownValue(ValueAnswer):
+    """A value and what it is in the graph."""
+
+    kind: Literal["input", "parameter", "intermediate"]
+
+
+class Description(Message):
+    """A stored graph."""
+
+    id: str
+    """SHA-256 of the graph's canonical form: the same graph always has the same id."""
+
+    name: str
+    inputs: dict[str, ValueAnswer]
+    parameters: dict[str, ValueAnswer]
+    outputs: dict[str, ValueAnswer]
+    opset: int
+    nodes: int
+    bytes: int
+    """Size as ONNX."""
+
+
+class GraphAnswer(Description):
+    """A stored graph, and its document."""
+
+    graph: dict[str, Any]
+    """The GraphSpec document."""
+
+
+class GraphList(Message):
+    """All stored graphs."""
+
+    graphs: list[Description]
+
+
+class ProblemAnswer(Message):
+    """One finding."""
+
+    code: str
+    message: str
+    severity: Literal["error", "warning"]
+    path: str
+    node: str | None = None
+    expected: str | None = None
+    found: str | None = None
+    hint: str | None = None
+
+
+class ValidateAnswer(Message):
+    """Every finding about a graph, and what is known of its values."""
+
+    valid: bool
+    problems: list[ProblemAnswer]
+    values: dict[str, KnownValue]
+
+
+class ProblemDetails(Message):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    """The kind of error, for programs."""
+
+    problems: list[ProblemAnswer]
+
+
+class OperatorAnswer(Message):
+    """One operator and what is there for it."""
+
+    domain: str
+    op_type: str
+    since: list[int]
+    kernel: bool
+    derivative: Literal["rule", "function", "zero", "not yet"]
+
+
+class OperatorList(Message):
+    """All operators."""
+
+    operators: list[OperatorAnswer]
+
+
+class Health(Message):
+    """Both words in both answers, since clients differ in which they read."""
+
+    live: bool
+    ready: bool
+
+
+M = TypeVar("M", bound=Message)
+
+
+def parse(kind: type[M], value: Any) -> M:
+    """A request's JSON as the message that its route takes.
+
+    Raises:
+        RequestError: A field is unknown, missing or of another type; all of them are reported.
+    """
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        problems = [_problem(kind, detail) for detail in error.errors(include_url=False, include_context=False)]
+        raise RequestError(problems=problems) from None
+
+
+def _problem(kind: type[Message], detail: ErrorDetails) -> Problem:
+    location = detail["loc"]
+    path = pointer(*location)
+    if detail["type"] == "extra_forbidden":
+        name = str(location[-1])
+        hint = nearest(name, _fields_at(kind, location[:-1]))
+        return Problem(code="unknown-field", message=f"There is no field {name!r} here.", path=path, hint=hint)
+    if detail["type"] == "missing":
+        return Problem(code="missing-field", message=f"The field {str(location[-1])!r} is missing.", path=path)
+    message = detail["msg"].removeprefix("Value error, ")
+    return Problem(code="invalid-field", message=message + ".", path=path, found=kind_of(detail["input"]))
+
+
+def _fields_at(kind: type[Message], location: tuple[int | str, ...]) -> list[str]:
+    """The fields of the message, or of the `grad` in it."""
+    return list((GradTarget if location else kind).model_fields)
