@@ -7,6 +7,8 @@ import importlib
 # One line a family, in the order of the folder's listing.
 _FAMILIES = (
     "arithmetic", "elementwise", "linear_algebra",
+    "shape", "joining", "padding", "indexing", "selection",
+    "convolution", "pooling",
 )  # fmt: skip
 
 for _family in _FAMILIES:
