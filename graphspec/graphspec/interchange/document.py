@@ -1,8 +1,8 @@
 """The JSON document: one pydantic model for each kind of object in it.
 
-The models hold the structure (which fields there are, what is required); ``decode`` gives it meaning. The JSON Schema is
-generated from them. Names are ONNX's own where ONNX has the thing. Nothing is nullable except an unknown dimension and
-a function's attribute without a default: a field that does not apply is left out.
+The models hold the structure (which fields there are, what is required); ``decode`` gives it meaning. The JSON Schema
+is generated from them. Names are ONNX's own where ONNX has the thing. Nothing is nullable except an unknown dimension
+and a function's attribute without a default: a field that does not apply is left out.
 
 Fields marked ``SkipValidation`` take more than one form. Pydantic describes them in the schema, and ``decode`` checks
 them, because it can say what was expected better than a union can.
@@ -10,7 +10,7 @@ them, because it can say what was expected better than a union can.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias, Union
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -71,7 +71,7 @@ class SizedDimension(Object):
     denotation: str = ""
 
 
-Dimension: TypeAlias = Union[Int64, str, None, SizedDimension]
+Dimension: TypeAlias = Int64 | str | SizedDimension | None
 Shape: TypeAlias = Annotated[
     SkipValidation[list[Dimension]],
     Field(description="One entry a dimension: a size, a symbol, or null where it is unknown. Left out: unknown rank."),
@@ -136,8 +136,8 @@ class Output(ValueInfo):
     name: str
 
 
-Scalar: TypeAlias = Union[int, float, bool, str, Bytes]
-NestedList = TypeAliasType("NestedList", "list[Union[Scalar, NestedList]]")
+Scalar: TypeAlias = int | float | bool | str | Bytes
+NestedList = TypeAliasType("NestedList", "list[Scalar | NestedList]")
 
 
 def _data_or_base64(schema: dict[str, Any]) -> None:
@@ -184,8 +184,8 @@ class Attribute(Object):
 
 AttributeValue = TypeAliasType(
     "AttributeValue",
-    "Union[int, float, str, Bytes, Tensor, SparseTensor, Graph, Type, "
-    "list[Union[int, float, str, Bytes, Tensor, SparseTensor, Graph, Type]]]",
+    "int | float | str | Bytes | Tensor | SparseTensor | Graph | Type"
+    " | list[int | float | str | Bytes | Tensor | SparseTensor | Graph | Type]",
 )
 
 
@@ -326,7 +326,7 @@ class Document(Graph):
     graphspec: Annotated[Literal[1], Field(description="The version of this format.")]
     opset: Annotated[
         SkipValidation[Int64 | dict[str, Int64]],
-        Field(description='The version of ONNX\'s operators, or one for each domain ("" is ONNX\'s own).'),
+        Field(description="The version of ONNX's operators, or one for each domain (\"\" is ONNX's own)."),
     ]
     functions: list[Function] = []
     model: ModelInfo = ModelInfo()

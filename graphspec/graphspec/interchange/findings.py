@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from graphspec.errors import GraphSpecError, LoadError, Problem
@@ -98,3 +100,13 @@ class Findings:
         """
         if self.problems:
             raise error(problems=self.problems)
+
+
+@contextlib.contextmanager
+def prefixed(prefix: str) -> Iterator[None]:
+    """Put a JSON pointer before the paths of all problems raised inside."""
+    try:
+        yield
+    except GraphSpecError as error:
+        moved = [dataclasses.replace(problem, path=prefix + problem.path) for problem in error.problems]
+        raise type(error)(problems=moved) from error
