@@ -74,8 +74,10 @@ def infer_node(
     for value, name in zip(node.inputs, names, strict=True):
         if value is None:
             continue
-        if (known := type_proto(value)) is not None:
-            types[name] = known
+        known = type_proto(value)
+        if known is None:
+            return [None] * len(node.outputs)  # nothing follows from an untyped input
+        types[name] = known
         array = constants(value)
         if array is not None and array.size <= _MAX_CONSTANT and array.dtype != object:
             data[name] = onnx.numpy_helper.from_array(array, name)

@@ -12,7 +12,7 @@ from onnx_ir.passes.common import NameFixPass
 from graphspec import dtypes
 from graphspec.errors import NotDifferentiable, ValidationError
 from graphspec.operators import functions, registry
-from graphspec.optimize import propagate, upgraded
+from graphspec.optimize import copied, propagate, upgraded
 from graphspec.validation import validate
 
 # Rules speak the operators of this opset and later; older models are converted upward first.
@@ -23,13 +23,12 @@ _MAX_NESTING = 8
 
 def flatten(model: ir.Model) -> ir.Model:
     """A copy without function calls, at an opset that the rules speak, sorted, typed, constants folded."""
-    flat = model.clone()
-    if flat.functions:
-        functions.inline(flat)
-    flat.graph.opset_imports.setdefault("", MIN_OPSET)
-    flat = upgraded(flat, MIN_OPSET)
     try:
-        flat.graph.sort()
+        flat = copied(model)
+        if flat.functions:
+            functions.inline(flat)
+        flat.graph.opset_imports.setdefault("", MIN_OPSET)
+        flat = copied(upgraded(flat, MIN_OPSET))
         NameFixPass()(flat)
         propagate(flat)
     except (ValueError, onnx.shape_inference.InferenceError) as error:

@@ -85,6 +85,25 @@ class Builder:
         self.nodes.append(node)
         return node.outputs[0] if outputs is None else tuple(node.outputs)
 
+    def output(self, y: ir.Value, index: int) -> ir.Value:
+        """Another output of the node that gives ``y``; the node is made to give it if it did not.
+
+        Only for nodes of a graph that the caller of the transform owns.
+        """
+        node = y.producer()
+        assert node is not None
+        if len(node.outputs) <= index:
+            node.resize_outputs(index + 1)
+        output = node.outputs[index]
+        if not output.name:
+            output.name = self.fresh(f"{node.op_type}_out")
+        if output.type is None:
+            inferred = infer_node(node, self.opset_imports, ir_version=self.ir_version)
+            known = inferred[index]
+            if known is not None:
+                output.type, output.shape = known.type, known.shape
+        return output
+
     def fresh(self, stem: str) -> str:
         """A name not taken yet: ``stem`` itself, or with the first free number behind it."""
         name, n = stem, 1

@@ -8,11 +8,12 @@ from onnx_ir.passes.common import (
     RemoveUnusedNodesPass,
 )
 
+from graphspec.optimize.copying import copied
 from graphspec.optimize.propagate import propagate
 from graphspec.optimize.simplify import simplify
 from graphspec.optimize.upgrade import upgraded
 
-__all__ = ["optimized", "propagate", "upgraded"]
+__all__ = ["clean", "copied", "optimized", "propagate", "upgraded"]
 
 
 def optimized(model: ir.Model) -> ir.Model:
@@ -21,7 +22,7 @@ def optimized(model: ir.Model) -> ir.Model:
     Args:
         model: Any model; it is not changed.
     """
-    result = model.clone()
+    result = copied(model)
     clean(result)
     return result
 

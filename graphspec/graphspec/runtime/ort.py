@@ -7,6 +7,7 @@ from typing import Any
 import onnx_ir as ir
 
 from graphspec.errors import ExecutionError, UnsupportedError
+from graphspec.optimize import copied
 
 
 class OnnxRuntimeProvider:
@@ -23,14 +24,14 @@ class OnnxRuntimeProvider:
             raise UnsupportedError(
                 "The onnxruntime provider needs the package onnxruntime.", hint="pip install onnxruntime"
             ) from error
-        self._model = model.clone()
+        self._model = copied(model)
         self._sessions: dict[tuple[tuple[str, ...], frozenset[str]], Any] = {}
         self._runtime = onnxruntime
 
     def run(self, feeds: dict[str, Any], fetches: tuple[str, ...], deadline: float | None) -> dict[str, Any]:
         """As ``Session.run``; the deadline is not looked at between nodes, which ONNX Runtime runs in one go."""
         session = self._session(fetches, frozenset(feeds))
-        known = {i.name for i in session.get_inputs()}
+        known = {i.name for i in (*session.get_inputs(), *session.get_overridable_initializers())}
         try:
             results = session.run(list(fetches), {k: v for k, v in feeds.items() if k in known})
         except Exception as error:  # its exception classes differ between releases

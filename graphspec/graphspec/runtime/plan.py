@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import functools
 import time
@@ -11,10 +12,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from graphspec import dtypes
 from graphspec.errors import ExecutionError, GraphSpecError, LimitError, UnsupportedError
 from graphspec.operators import registry
 from graphspec.operators.attributes import attributes_of
 
+# The deadline of the run under way; kernels that run subgraphs have no parameter to hand it down by.
+_DEADLINE: contextvars.ContextVar[float | None] = contextvars.ContextVar("deadline", default=None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,15 +69,20 @@ class Plan:
             ExecutionError: A kernel refused its values; the problem names the node.
             LimitError: Past the deadline, or out of memory.
         """
+        token = _DEADLINE.set(deadline)
+        try:
+            return self.execute(values, deadline)
+        finally:
+            _DEADLINE.reset(token)
+
+    def execute(self, values: Iterable[Any], deadline: float | None) -> list[Any]:
+        """As ``run``, for a subgraph: within a run whose deadline is set."""
         slots = list(self.slots)
         for slot, value in zip(self.inputs, values, strict=True):
             slots[slot] = value
         for step in self.steps:
             if deadline is not None and time.monotonic() > deadline:
-                raise LimitError(
-                    f"The run was stopped at its deadline, before node {step.node.name!r}.",
-                    code="deadline", node=step.node.name, hint="Ask for less in one run, or for a longer time limit.",
-                )  # fmt: skip
+                raise _too_late(step.node)
             arguments = [None if i is None else slots[i] for i in step.inputs]
             try:
                 results = step.call(*arguments)
@@ -85,11 +94,11 @@ class Plan:
                 raise _refused(step.node, arguments, error) from error
             if type(results) is not tuple:
                 results = (results,)
-            for slot, result in zip(step.outputs, results, strict=False):
-                if slot is not None:
-                    slots[slot] = result
-            for slot in step.free:
-                slots[slot] = None
+            for written, result in zip(step.outputs, results, strict=False):
+                if written is not None:
+                    slots[written] = result
+            for dead in step.free:
+                slots[dead] = None
         return [slots[slot] for slot in self.outputs]
 
 
@@ -109,6 +118,15 @@ def _refused(node: ir.Node, arguments: Sequence[Any], error: Exception) -> Execu
         node=node.name,
         found=", ".join(describe(a) for a in arguments),
         hint="Check the values and shapes that reach this node.",
+    )
+
+
+def _too_late(node: ir.Node) -> LimitError:
+    return LimitError(
+        f"The run was stopped at its deadline, before node {node.name!r}.",
+        code="deadline",
+        node=node.name,
+        hint="Ask for less in one run, or for a longer time limit.",
     )
 
 
@@ -202,14 +220,46 @@ class _Compiler:
 
         def call(*arguments: Any) -> Any:
             own, caught = arguments[:count], arguments[count:]
-            bodies = {name: _body(plan, caught) for name, plan in plans.items()}
+            bodies = {name: Body(plan, caught, graphs[name].outputs, node) for name, plan in plans.items()}
             return kernel(*own, **{**attributes, **bodies})
 
         return call, outer
 
 
-def _body(plan: Plan, captured: tuple[Any, ...]) -> Callable[..., list[Any]]:
-    return lambda *values: plan.run([*values, *captured])
+class Body:
+    """A subgraph as kernels call it: captured values bound, the run's deadline kept.
+
+    Args:
+        plan: The compiled subgraph; its inputs are the subgraph's own, then the captured values.
+        captured: Arrays of the captured values.
+        outputs: The subgraph's outputs, for their types.
+        node: The node that the subgraph belongs to, for messages.
+    """
+
+    __slots__ = ("captured", "count", "node", "outputs", "plan")
+
+    def __init__(self, plan: Plan, captured: tuple[Any, ...], outputs: Sequence[ir.Value], node: ir.Node) -> None:
+        self.plan = plan
+        self.captured = captured
+        self.outputs = outputs
+        self.count = len(outputs)
+        self.node = node
+
+    def __call__(self, *values: Any) -> list[Any]:
+        """Run the subgraph."""
+        deadline = _DEADLINE.get()
+        if deadline is not None and time.monotonic() > deadline:
+            raise _too_late(self.node)
+        return self.plan.execute([*values, *self.captured], deadline)
+
+    def empty(self, output: int) -> Any:
+        """No instances of an output: its dtype, its shape behind a dimension of 0; 0 too where it is not known."""
+        value = self.outputs[output]
+        if value.dtype is None:
+            raise ValueError(f"the type of output {value.name!r} of the subgraph is not known, and it never ran.")
+        dims = () if value.shape is None else value.shape.dims
+        shape = [0, *(d if isinstance(d, int) else 0 for d in dims)]
+        return np.zeros(shape, dtype=dtypes.of(int(value.dtype)).numpy)
 
 
 def captured_values(graph: ir.Graph) -> list[ir.Value]:
@@ -302,4 +352,3 @@ def no_kernel(node: ir.Node, opset_imports: dict[str, int]) -> UnsupportedError:
 def _label(node: ir.Node, opset_imports: dict[str, int]) -> str:
     version = opset_imports.get(node.domain)
     return f"{node.domain or 'ai.onnx'}::{node.op_type}" + (f" at opset {version}" if version is not None else "")
-

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from graphspec.errors import ValidationError
 from graphspec.operators import functions
-from graphspec.optimize import clean, propagate, upgraded
+from graphspec.optimize import clean, copied, propagate, upgraded
 from graphspec.runtime.plan import Plan, compile_graph, find_kernel, has_no_kernel
 from graphspec.validation import FeedChecker, ValueInfo, validate
 
@@ -121,13 +121,12 @@ def _provider(model: ir.Model, name: str, optimize: bool) -> Any:
 
 def _runnable(model: ir.Model, optimize: bool) -> ir.Model:
     """A copy whose nodes all have kernels: functions inlined, bodies expanded, sorted, and optimised if asked."""
-    own = model.clone()
-    if own.functions:
-        functions.inline(own)
-    if _needs_conversion(own):
-        own = upgraded(own, _CONVERT_TO)
     try:
-        own.graph.sort()
+        own = copied(model)
+        if own.functions:
+            functions.inline(own)
+        if _needs_conversion(own):
+            own = copied(upgraded(own, _CONVERT_TO))
         propagate(own)
         for _ in range(_MAX_NESTING):
             if not functions.expand_bodies(own, has_no_kernel):

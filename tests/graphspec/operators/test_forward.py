@@ -9,13 +9,15 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from onnx.reference import ReferenceEvaluator
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, NotImplemented  # noqa: A004 - its own names
 
 import graphspec as gs
 from samples import ALL, Sample
 from samples.build import arrays_of, build
 
 
-def _reference(model: ir.Model, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+def _reference(model: ir.Model, feeds: dict[str, np.ndarray]) -> list[np.ndarray] | None:
+    """What ONNX Runtime gives, else the ONNX reference; ``None`` when neither has the operator in this dtype."""
     proto = ir.to_proto(model)
     options = ort.SessionOptions()
     options.log_severity_level = 4
@@ -23,8 +25,17 @@ def _reference(model: ir.Model, feeds: dict[str, np.ndarray]) -> list[np.ndarray
     try:
         session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return session.run(None, feeds)
-    except Exception:  # no kernel for this type or opset: the other implementation answers
+    except (NotImplemented, Fail):  # no kernel for this type or opset
+        if model.graph.node(0).op_type in FLOAT32_ONLY and feeds["x0"].dtype == np.float64:
+            return None
         return ReferenceEvaluator(proto).run(None, feeds)
+
+
+# Operators that ONNX Runtime has in float32 alone and the ONNX reference cannot check; float32 is compared.
+FLOAT32_ONLY = {
+    "ConvTranspose": "the reference mixes groups up",
+    "GlobalLpPool": "the reference has none",
+}
 
 
 @pytest.mark.parametrize("optimize", [True, False], ids=["optimized", "plain"])
@@ -36,6 +47,8 @@ def test_value(sample: Sample, dtype: type, optimize: bool) -> None:
     ours = gs.Session(model, optimize=optimize).run(feeds)
     with np.errstate(all="ignore"):
         theirs = _reference(model, feeds)
+    if theirs is None:
+        pytest.skip(f"compared in float32 alone: {FLOAT32_ONLY[sample.op_type]}")
     for (name, found), expected in zip(ours.items(), theirs, strict=True):
         assert found.dtype == np.asarray(expected).dtype, name
         assert found.shape == np.asarray(expected).shape, name
