@@ -47,7 +47,7 @@ SAMPLES = [
     Sample("GatherElements", (X, _ints([[0, 0, 1]])), id="opset-11", opset=11),
     Sample("GatherND", (X, PAIRS), id="elements"),
     Sample("GatherND", (X, ROWS), id="rows"),
-    Sample("GatherND", (CUBE, _ints([[[1], [0]], [[1], [2]]])), id="grid"),
+    Sample("GatherND", (CUBE, _ints([[[1], [0]], [[1], [-2]]])), id="grid"),
     Sample("GatherND", (CUBE, _ints([[[2], [2]], [[0], [-1]]])), {"batch_dims": 1}, id="batch"),
     Sample("GatherND", (CUBE, np.zeros((2, 3, 1), np.int64)), {"batch_dims": 2}, id="batch-2"),
     Sample("GatherND", (CUBE, _ints([[1, 2], [0, -3]])), {"batch_dims": 1}, id="batch-elements"),

@@ -52,9 +52,10 @@ SAMPLES = [
     Sample("Pad", (X, _ints(1, 0, 2, 1), Floats(())), id="value"),
     Sample("Pad", (X, _ints(1, 2), Floats(()), _ints(-1)), id="value-axes"),
     Sample("Pad", (X, _ints(1, 0, 2, 1), None, _ints(1, 0)), id="axes"),
-    Sample("Pad", (X, _ints(2, 1), None, np.array([1], np.int32)), {"mode": "reflect"}, id="reflect-axes"),
+    Sample("Pad", (X, _ints(2, 1), None, _ints(-1)), {"mode": "reflect"}, id="reflect-axes"),
     Sample("Pad", (Floats((0, 2)), _ints(1, 0, 1, 0), Floats(())), id="empty"),
     Sample("Pad", (X, _ints(1, 0, 2, 1), Floats(())), id="opset-13", opset=13),
-    Sample("Pad", (X,), {"pads": [1, 0, 2, 1], "value": 1.5}, id="attributes", opset=7),
+    # ONNX converts the value to float32 even where the data are float64, so only the value is checked here.
+    Sample("Pad", (X,), {"pads": [1, 0, 2, 1], "value": 1.5}, id="attributes", opset=7, of=()),
     Sample("Pad", (X,), {"pads": [1, 0, 2, 1], "mode": "reflect"}, id="attributes-reflect", opset=9),
 ]

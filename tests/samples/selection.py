@@ -17,10 +17,9 @@ ODD = np.array([[3.0, 0.0, 1.0], [0.0, 2.0, 0.0]])
 
 SAMPLES = [
     Sample("OneHot", (HOT, _ints(4), Floats((2,))), id="last"),
-    Sample("OneHot", (HOT, _ints([4]), Floats((2,))), {"axis": 0}, id="first"),
+    Sample("OneHot", (HOT, _ints(4), Floats((2,))), {"axis": 0}, id="first"),
     Sample("OneHot", (HOT, _ints(4), Floats((2,))), {"axis": -2}, id="negative-axis"),
-    Sample("OneHot", (_ints(2), _ints(3), Floats((2,))), id="one"),
-    Sample("OneHot", (HOT, _ints(4), Floats((2,))), id="opset-9", opset=9),
+    Sample("OneHot", (_ints([[1, 0], [3, 2]]), _ints(4), Floats((2,))), id="opset-9", opset=9),
     Sample("TopK", (X, _ints([2])), id="largest", outputs=2),
     Sample("TopK", (X, _ints([2])), {"axis": 0, "largest": 0}, id="smallest", outputs=2),
     Sample("TopK", (X, _ints([4])), {"axis": 1}, id="all", outputs=2),
@@ -28,7 +27,7 @@ SAMPLES = [
     Sample("TopK", (X, _ints([2])), id="opset-10", opset=10, outputs=2),
     Sample("TopK", (X,), {"k": 2}, id="opset-7", opset=7, outputs=2, of=()),
     Sample("NonZero", (ODD,), of=()),
-    Sample("NonZero", (np.array(2.0),), id="scalar", of=()),
+    Sample("NonZero", (np.array(2.0),), id="scalar", of=(), forward=False),  # the text says (0, N), others give (1, N)
     Sample("Compress", (X, np.array([True, False, True])), {"axis": 0}, id="rows"),
     Sample("Compress", (X, np.array([False, True, True])), {"axis": -1}, id="shorter"),
     Sample("Compress", (X, np.array([False, True, False, False, False, True])), id="flat"),

@@ -6,9 +6,11 @@ import importlib
 
 # One line a family, in the order of the folder's listing.
 _FAMILIES = (
-    "arithmetic", "elementwise", "linear_algebra",
-    "shape", "joining", "padding", "indexing", "selection",
+    "arithmetic", "elementwise", "logical", "casting", "activation", "dropout", "linear_algebra",
+    "shape", "joining", "padding", "indexing", "selection", "generators",
+    "control_flow", "sequence",
     "convolution", "pooling",
+    "reduction", "cumulative", "einsum", "softmax",
 )  # fmt: skip
 
 for _family in _FAMILIES:

@@ -32,7 +32,7 @@ def gather_vjp(op: Builder, dY: Value, Y: Value, data: Value, indices: Value, *,
 
 def add_at(op: Builder, dY: Value, data: Value, indices: Value, axis: int) -> Value:
     """The cotangent of ``data`` for ``Gather(data, indices, axis)``."""
-    at = op.Unsqueeze(indices, op.ints([-1]))
+    at = op.Unsqueeze(op.cast(indices, ir.DataType.INT64), op.ints([-1]))
     rank, width = op.rank(data), op.rank(indices)
     if axis == 0 or (rank is not None and axis + rank == 0):
         sums: Value = op.ScatterND(op.zeros_like(data), at, dY, reduction="add")

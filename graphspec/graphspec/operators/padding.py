@@ -70,32 +70,36 @@ def slice_vjp(
         if known is None or np.any(known != 1):
             d_data = scatter_back(op, dY, data, lambda at: op.Slice(at, starts, ends, axes, steps))
             return d_data, ZERO, ZERO, ZERO, ZERO
-    before, after = _margins(op, data, Y, starts, axes)
-    on = None if axes is None else op.cast(axes, ir.DataType.INT64)
+    on = _sliced_axes(op, starts, axes)
+    before, after = _margins(op, data, Y, starts, on)
     d_data = op.Pad(dY, op.Concat(before, after, axis=0), op.scalar(0, data), on)
     d_data.shape = data.shape if data.shape is not None else d_data.shape
     return d_data, ZERO, ZERO, ZERO, ZERO
 
 
-def _margins(op: Builder, data: Value, Y: Value, starts: Value, axes: Value | None) -> tuple[Value, Value]:
+def _sliced_axes(op: Builder, starts: Value, axes: Value | None) -> Value:
+    """The axes of a Slice as an int64 vector; the first ones, as many as there are starts, when they are left out."""
+    if axes is not None:
+        on: Value = op.cast(axes, ir.DataType.INT64)
+        return on
+    count = op.static(starts)
+    if count is not None:
+        return op.ints(range(count[0]))
+    first: Value = op.Range(op.const(np.int64(0)), op.size(starts), op.const(np.int64(1)))
+    return first
+
+
+def _margins(op: Builder, data: Value, Y: Value, starts: Value, axes: Value) -> tuple[Value, Value]:
     """How many elements of each sliced axis lie before and after the part that was taken, as int64 vectors."""
-    first = known_constant(starts)
-    on = None if axes is None else known_constant(axes)
+    first, on = known_constant(starts), known_constant(axes)
     sizes, taken = op.static(data), op.static(Y)
-    if first is not None and (axes is None or on is not None) and sizes is not None and taken is not None:
-        listed = range(len(first)) if on is None else [int(a) for a in on]
-        ranges = [cast("Any", _range(int(s), sizes[a], 1, sizes[a])).start for s, a in zip(first, listed, strict=True)]
+    if first is not None and on is not None and sizes is not None and taken is not None:
+        listed = [int(a) for a in on]
+        ranges = [int(_range(int(s), sizes[a], 1, sizes[a]).start) for s, a in zip(first, listed, strict=True)]
         return op.ints(ranges), op.ints(sizes[a] - s - taken[a] for s, a in zip(ranges, listed, strict=True))
-    starts = op.cast(starts, ir.DataType.INT64)
-    zero = op.ints([0])
-    if axes is None:
-        count = op.Shape(starts)
-        lengths, left = op.Slice(op.Shape(data), zero, count), op.Slice(op.Shape(Y), zero, count)
-    else:
-        rank = op.Size(op.Shape(data))
-        at = op.cast(axes, ir.DataType.INT64)
-        at = op.Where(op.Less(at, zero), op.Add(at, rank), at)
-        lengths, left = op.Gather(op.Shape(data), at), op.Gather(op.Shape(Y), at)
+    zero, starts = op.ints([0]), op.cast(starts, ir.DataType.INT64)
+    axes = op.Where(op.Less(axes, zero), op.Add(axes, op.Size(op.Shape(data))), axes)
+    lengths, left = op.Gather(op.shape(data), axes), op.Gather(op.shape(Y), axes)
     starts = op.Where(op.Less(starts, zero), op.Add(starts, lengths), starts)
     before = op.Min(op.Max(starts, zero), lengths)
     return before, op.Sub(op.Sub(lengths, before), left)
