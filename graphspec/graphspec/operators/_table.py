@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
-from graphspec.operators.registry import ZERO, Kernel, Operator, Zero, register
+from graphspec.operators.registry import ZERO, Kernel, Operator, Rule, Zero, register
 
 
-def unary(
+def row(
     op_type: str,
     kernel: Kernel,
-    slope: Callable[..., Any] | Zero | None,
+    rule: Rule | Zero | None,
     domains: tuple[float, float] = (-3.0, 3.0),
     *,
     since: int = 1,
 ) -> Operator:
-    """Register an elementwise operator of one input.
+    """Register an operator whose kernel and rule are one expression each.
 
     Args:
         op_type: ONNX's name.
-        kernel: ``f(x)``.
-        slope: ``(op, y, x)`` to dy/dx as a value; the cotangent is multiplied in here. Or ``ZERO``.
-        domains: Interval to sample x from in tests.
+        kernel: Of the inputs, and the attributes as keywords.
+        rule: ``(op, dY, Y, *inputs, **attributes)`` to the cotangent of each input, or ``ZERO``.
+        domains: Interval to sample the inputs from in tests.
         since: First opset version.
     """
     entry = Operator(op_type, since, kernel)
+    entry.rule = rule
     entry.domains = domains
-    if slope is None or isinstance(slope, Zero):
-        entry.rule = slope
-    else:
-        entry.rule = lambda op, dY, Y, X: op.Mul(dY, slope(op, Y, X))
     return register(entry)
 
 
 def zero(rows: Iterable[tuple[str, Kernel]], *, since: int = 1) -> None:
     """Register operators that are constant almost everywhere (comparisons, rounding, shapes ...)."""
     for op_type, kernel in rows:
-        entry = Operator(op_type, since, kernel)
-        entry.rule = ZERO
-        register(entry)
+        row(op_type, kernel, ZERO, since=since)
