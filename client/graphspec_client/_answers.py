@@ -1,0 +1,152 @@
+"""What comes back: arrays by name, descriptions of values, reports."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from graphspec_client._codec import Array, decode
+from graphspec_client._exceptions import CodecError, InvalidGraph, Problem, ProtocolError
+
+
+class Answer(dict[str, Array]):
+    """Arrays by name: those asked for, with all that came along as attributes.
+
+    ``model.run(...)["y"]`` is an output; ``model.grad(...)["w"]`` is a gradient, and ``.outputs`` has the values that
+    were computed on the way.
+
+    Attributes:
+        outputs: The outputs, or the values fetched.
+        gradients: The gradients by the names of ``wrt``; empty where none were asked for.
+        vjp: The vector-Jacobian products by the names of ``wrt``; empty where none were asked for.
+    """
+
+    def __init__(
+        self,
+        wanted: str,
+        *,
+        outputs: Mapping[str, Array] | None = None,
+        gradients: Mapping[str, Array] | None = None,
+        vjp: Mapping[str, Array] | None = None,
+    ) -> None:
+        self.outputs: dict[str, Array] = dict(outputs or {})
+        self.gradients: dict[str, Array] = dict(gradients or {})
+        self.vjp: dict[str, Array] = dict(vjp or {})
+        super().__init__(getattr(self, wanted))
+
+    @classmethod
+    def from_json(cls, body: Any, wanted: str) -> Answer:
+        """The answer in the body of a reply.
+
+        Raises:
+            ProtocolError: It is none.
+        """
+        try:
+            groups = {
+                group: {name: decode(tensor) for name, tensor in body.get(group, {}).items()}
+                for group in ("outputs", "gradients", "vjp")
+            }
+            if wanted not in body:
+                raise ProtocolError(f"The answer has no {wanted!r}.")
+        except (AttributeError, CodecError) as error:
+            raise ProtocolError(f"The answer cannot be read: {error}") from None
+        return cls(wanted, **groups)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ValueInfo:
+    """What is known of a value without running the graph.
+
+    Attributes:
+        dtype: The name of the element type, or ``None`` if it is not known.
+        shape: Sizes, symbols and ``None`` for unknown sizes; ``None`` if not even the rank is known.
+        kind: ``"input"``, ``"parameter"``, ``"intermediate"`` or ``"output"``.
+    """
+
+    dtype: str | None
+    shape: tuple[int | str | None, ...] | None
+    kind: str = "intermediate"
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], kind: str) -> ValueInfo:
+        """The information in a part of an answer."""
+        shape = data.get("shape")
+        return cls(data.get("dtype"), None if shape is None else tuple(shape), str(data.get("kind") or kind))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """What the service finds in a graph.
+
+    Attributes:
+        ok: Whether the graph is valid; warnings do not hurt.
+        problems: Every finding.
+        values: What is inferred of every value, by name.
+    """
+
+    ok: bool
+    problems: tuple[Problem, ...]
+    values: dict[str, ValueInfo]
+
+    @classmethod
+    def from_json(cls, body: Any) -> Report:
+        """The report in the body of a reply.
+
+        Raises:
+            ProtocolError: It is none.
+        """
+        try:
+            problems = tuple(Problem.from_dict(problem) for problem in body["problems"])
+            values = {name: ValueInfo.from_dict(info, "intermediate") for name, info in body["values"].items()}
+            return cls(bool(body["valid"]), problems, values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ProtocolError(f"The report cannot be read: {error!r}") from None
+
+    def raise_for_errors(self) -> None:
+        """Raise `InvalidGraph` with all problems if the graph is not valid."""
+        if not self.ok:
+            text = "\n  ".join(["The graph is not valid.", *map(str, self.problems)])
+            raise InvalidGraph(text, problems=self.problems, code="invalid-graph")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Description:
+    """What the service says of a stored graph.
+
+    Attributes:
+        id: The SHA-256 of the canonical graph.
+        name: Its name.
+        inputs: The values that a run must be given.
+        parameters: The values that the graph brings along; a run may override them.
+        outputs: The values that a run gives.
+        opset: The version of ONNX's operators.
+        nodes: How many nodes the graph has.
+        bytes: Its size as ONNX.
+    """
+
+    id: str
+    name: str
+    inputs: dict[str, ValueInfo]
+    parameters: dict[str, ValueInfo]
+    outputs: dict[str, ValueInfo]
+    opset: int
+    nodes: int
+    bytes: int
+
+    @classmethod
+    def from_json(cls, body: Any) -> Description:
+        """The description in the body of a reply.
+
+        Raises:
+            ProtocolError: It is none.
+        """
+        try:
+            inputs, parameters, outputs = (
+                {name: ValueInfo.from_dict(info, kind) for name, info in body[f"{kind}s"].items()}
+                for kind in ("input", "parameter", "output")
+            )
+            opset, nodes, size = (int(body.get(key) or 0) for key in ("opset", "nodes", "bytes"))
+            return cls(str(body["id"]), str(body.get("name") or ""), inputs, parameters, outputs, opset, nodes, size)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ProtocolError(f"The description cannot be read: {error!r}") from None

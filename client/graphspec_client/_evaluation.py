@@ -1,0 +1,177 @@
+"""Values of tensors, and gradients into them: each takes one run of the graph recorded so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from graphspec_client import _values
+from graphspec_client._answers import Answer
+from graphspec_client._codec import Array, encode_feeds
+from graphspec_client._elementwise import multiply
+from graphspec_client._emit import lift
+from graphspec_client._exceptions import GraphSpecClientError, TraceError
+from graphspec_client._reductions import sum_
+from graphspec_client._requests import Flow, ask
+from graphspec_client._values import Program, Slot, Value
+
+
+def evaluate_flow(_client: Any, *tensors: Any) -> Flow[tuple[Array, ...]]:
+    """The values of several tensors, in one run; each keeps its own for later.
+
+    Args:
+        *tensors: What to compute.
+
+    Returns:
+        Their arrays, in order. They are read-only, since the tensors keep them.
+    """
+    values = [lift(tensor) for tensor in tensors]
+    for value in values:
+        refuse_symbol(value)
+    yield from _detached(_client, values)
+    missing = [value for value in dict.fromkeys(values) if value.data is None]
+    if missing:
+        program = _values.record(missing, stop=lambda value: value.data is not None)
+        answer = yield from _run(program)
+        for value, name in zip(missing, program.outputs, strict=True):
+            _keep(value, answer.outputs[name])
+    return tuple(value.array() for value in values)
+
+
+def _detached(_client: Any, values: Sequence[Value]) -> Flow[None]:
+    """Give leaves that are detached from values not run yet the arrays of these, in a run before."""
+    waiting = [value for value in _values.ancestors(values) if value.data is None and value.detached is not None]
+    if waiting:
+        arrays = yield from evaluate_flow(_client, *(value.detached for value in waiting))
+        for value, array in zip(waiting, arrays, strict=True):
+            value.data = array
+
+
+def backward_flow(_client: Any, tensor: Any, cotangent: Any = None) -> Flow[None]:
+    """Add to ``.grad`` of every leaf that requires it the gradient of a tensor, in one run of both passes.
+
+    Args:
+        tensor: A scalar; or a tensor of any shape, with a ``cotangent`` of that shape.
+        cotangent: The weights of the tensor's elements, in the sum that is differentiated.
+
+    Raises:
+        ValueError: The tensor is no scalar and there is no cotangent, or the cotangent has another shape.
+        TypeError: No leaf that the tensor depends on requires a gradient.
+    """
+    value = lift(tensor)
+    refuse_symbol(value)
+    targets = [one for one in _values.ancestors([value]) if one.slot is not None and one.requires_grad]
+    if not value.requires_grad or not targets:
+        raise TypeError("No tensor with requires_grad=True leads here by way of floating-point numbers.")
+    loss = _scalar(value, cotangent)
+    yield from _detached(_client, [loss])
+    extra = [value] if value.kind == "node" and loss is not value and value.data is None else []
+    program = _values.record([loss, *extra], stop=lambda one: one.data is not None and not one.requires_grad)
+    wrt = [program.names[id(target)] for target in targets]
+    answer = yield from _run(program, grad={"of": program.outputs[0], "wrt": wrt})
+    for one, name in zip([loss, *extra], program.outputs, strict=True):
+        if one.data is None and name in answer.outputs:
+            _keep(one, answer.outputs[name])
+    for target, name in zip(targets, wrt, strict=True):
+        assert isinstance(target.slot, Slot), "targets were chosen by their slot"
+        found = answer.gradients[name]
+        target.slot.grad = found if target.slot.grad is None else target.slot.grad + found
+
+
+def _scalar(value: Value, cotangent: Any) -> Value:
+    """What is differentiated: the value itself, or the sum of its elements times the cotangent's."""
+    if value.kind != "node":
+        value = multiply(value, np.ones((), value.array().dtype))  # a graph cannot give its own input
+    if cotangent is None:
+        shape = _values.known_shape(value)
+        if shape == ():
+            return value
+        if all(size == 1 for size in shape):
+            return sum_(value)
+        raise ValueError(f"backward() of a tensor of shape {shape} needs a cotangent of that shape; of a scalar, none.")
+    weights = lift(cotangent, value.dtype)
+    if weights.shape != _values.known_shape(value):
+        raise ValueError(f"The cotangent has shape {weights.shape}, the tensor {value.shape}.")
+    return sum_(multiply(value, weights))
+
+
+def _run(program: Program, grad: dict[str, Any] | None = None) -> Flow[Answer]:
+    body = {"graph": program.document, "feeds": encode_feeds(program.feeds), "grad": grad}
+    with located(program):
+        answer = yield from ask("/v1/run", {key: part for key, part in body.items() if part is not None})
+    return Answer.from_json(answer, "outputs")
+
+
+@contextmanager
+def located(program: Program) -> Iterator[None]:
+    """Note on an error of the service where in the caller's code its nodes were written."""
+    try:
+        yield
+    except GraphSpecClientError as error:
+        for name in dict.fromkeys(problem.node for problem in error.problems if problem.node in program.nodes):
+            node = program.nodes[str(name)]
+            error.add_note(f"Node {name!r} ({node.op_type}) was recorded at {node.where}.")
+        raise
+
+
+def _keep(value: Value, array: Array) -> None:
+    array.flags.writeable = False
+    value.data, value.shape = array, array.shape
+
+
+def refuse_symbol(value: Value) -> None:
+    """Refuse to evaluate a value that has none yet.
+
+    Raises:
+        TraceError: The value stands for whatever a function will be called with.
+    """
+    if value.symbolic:
+        raise TraceError(
+            "While a function is traced its tensors have no values: Python cannot branch on them, loop over them or "
+            "convert them. Choose by np.where(condition, a, b) in place of if."
+        )
+
+
+def evaluate(values: Sequence[Value]) -> tuple[Array, ...]:
+    """The values' arrays, by the client that they belong to.
+
+    Raises:
+        TraceError: A value is symbolic.
+        TypeError: The client is one to be awaited.
+    """
+    if all(value.data is not None for value in values):
+        return tuple(value.array() for value in values)
+    client = client_of(values)
+    arrays: tuple[Array, ...] = client._drive(evaluate_flow(client, *values))
+    return arrays
+
+
+def backward(value: Value, cotangent: Any) -> None:
+    """Add up gradients, by the client that the value belongs to.
+
+    Raises:
+        TypeError: The client is one to be awaited.
+    """
+    client = client_of([value])
+    client._drive(backward_flow(client, value, cotangent))
+
+
+def client_of(values: Sequence[Value]) -> Any:
+    """The client of these values, or the default one.
+
+    Raises:
+        TypeError: It is one to be awaited.
+    """
+    for value in values:
+        refuse_symbol(value)
+    client = _values.common_client(values)
+    if client is None:
+        from graphspec_client._default import default_client
+
+        return default_client()
+    if client.awaits:
+        raise TypeError("These tensors belong to an AsyncClient: await client.evaluate(x), await client.backward(x).")
+    return client

@@ -1,0 +1,329 @@
+"""What is asked of the service, and how its answers are read: no I/O.
+
+Each thing that a client can do is a *flow*: a generator that yields the calls it needs, gets a reply to each, and
+returns the result. `Client` and `AsyncClient` differ only in how they wait for the reply.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from graphspec_client import _sources
+from graphspec_client._answers import Answer, Description, Report
+from graphspec_client._codec import Array, encode_feeds
+from graphspec_client._exceptions import InvalidFeed, ProtocolError
+
+T = TypeVar("T")
+Names: TypeAlias = str | Sequence[str]
+Feeds: TypeAlias = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Call:
+    """One request: what is sent where."""
+
+    method: str
+    path: str
+    content: bytes | None = None
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a call that was not refused."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def json(self) -> Any:
+        """The body as JSON data.
+
+        Raises:
+            ProtocolError: It is no JSON.
+        """
+        try:
+            return json.loads(self.content)
+        except ValueError:
+            raise ProtocolError("The answer is no JSON; is this a GraphSpec service?", status=self.status) from None
+
+
+Flow: TypeAlias = Generator[Call, Reply, T]
+
+
+class Stored(Protocol):
+    """Anything with the id of a stored graph."""
+
+    @property
+    def id(self) -> str: ...
+
+
+def post(path: str, body: Mapping[str, Any]) -> Call:
+    """A call with a JSON body; entries that are ``None`` are left out."""
+    kept = {key: value for key, value in body.items() if value is not None}
+    return Call("POST", path, _sources.json_bytes(kept), {"content-type": _sources.JSON})
+
+
+def ask(path: str, body: Mapping[str, Any]) -> Flow[Any]:
+    """A call whose answer has tensors: in base64, or as lists if one of them has no such form (strings)."""
+    try:
+        reply = yield post(path, {**body, "encoding": "base64"})
+    except InvalidFeed as error:
+        if not any(problem.path == "/encoding" for problem in error.problems):
+            raise
+        reply = yield post(path, body)
+    return reply.json()
+
+
+def names(given: Names) -> list[str]:
+    """One name or several, as a list."""
+    return [given] if isinstance(given, str) else list(given)
+
+
+def _values(feeds: Feeds | None, parameters: Feeds | None) -> dict[str, Any]:
+    return {"feeds": encode_feeds(feeds or {}), "parameters": encode_feeds(parameters) if parameters else None}
+
+
+# --- of the client ----------------------------------------------------------------------------------------------------
+
+
+def run(
+    _client: Any,
+    graph: Any,
+    feeds: Feeds | None = None,
+    fetches: Names | None = None,
+    *,
+    of: str | None = None,
+    wrt: Names | None = None,
+    parameters: Feeds | None = None,
+) -> Flow[Answer]:
+    """Run a graph once, without storing it; with ``of`` and ``wrt``, gradients in the same answer.
+
+    Args:
+        graph: Anything that ``load`` takes.
+        feeds: The inputs by name. Lists and Python scalars take the graph's dtype, arrays keep theirs.
+        fetches: The values wanted; by default the graph's outputs.
+        of: The scalar to differentiate.
+        wrt: The inputs, parameters or intermediate values to differentiate with respect to.
+        parameters: Values that override the graph's parameters in this run.
+
+    Returns:
+        The outputs by name; ``.gradients`` by the names of ``wrt``.
+    """
+    if (of is None) != (wrt is None):
+        raise TypeError("of and wrt go together: the scalar, and what to differentiate it with respect to.")
+    body = {"graph": _sources.read(graph).field, **_values(feeds, parameters)}
+    body["fetches"] = None if fetches is None else names(fetches)
+    body["grad"] = None if of is None or wrt is None else {"of": of, "wrt": names(wrt)}
+    answer = yield from ask("/v1/run", body)
+    return Answer.from_json(answer, "outputs")
+
+
+def validate(_client: Any, source: Any) -> Flow[Report]:
+    """Every problem of a graph, and the shapes inferred.
+
+    Args:
+        source: Anything that ``load`` takes.
+    """
+    reply = yield _send_graph("/v1/validate", source)
+    return Report.from_json(reply.json())
+
+
+def store(_client: Any, source: Any) -> Flow[Description]:
+    """Store a graph; storing it again changes nothing."""
+    reply = yield _send_graph("/v1/graphs", source)
+    return Description.from_json(reply.json())
+
+
+def _send_graph(path: str, source: Any) -> Call:
+    content_type, content = _sources.read(source).body
+    return Call("POST", path, content, {"content-type": content_type})
+
+
+def describe(_client: Any, id: str) -> Flow[Description]:
+    """What the service says of a stored graph."""
+    reply = yield Call("GET", f"/v1/graphs/{id}")
+    return Description.from_json(reply.json())
+
+
+def graphs(_client: Any) -> Flow[list[Description]]:
+    """All stored graphs."""
+    reply = yield Call("GET", "/v1/graphs")
+    listed = reply.json()
+    if not isinstance(listed, dict) or not isinstance(listed.get("graphs"), list):
+        raise ProtocolError("The answer lists no graphs.", status=reply.status)
+    return [Description.from_json(one) for one in listed["graphs"]]
+
+
+def operators(_client: Any) -> Flow[list[dict[str, Any]]]:
+    """What the service can run and differentiate: domain, op_type, since, kernel, derivative of each operator."""
+    reply = yield Call("GET", "/v1/operators")
+    listed = reply.json()
+    found: list[dict[str, Any]] = listed.get("operators", []) if isinstance(listed, dict) else listed
+    return found
+
+
+def schema(_client: Any) -> Flow[dict[str, Any]]:
+    """The JSON Schema of the document."""
+    reply = yield Call("GET", "/v1/schema")
+    found: dict[str, Any] = reply.json()
+    return found
+
+
+def ready(_client: Any) -> Flow[bool]:
+    """Whether the service takes work."""
+    reply = yield Call("GET", "/v2/health/ready")
+    body = reply.json()
+    return isinstance(body, dict) and body.get("ready") is True
+
+
+# --- of a stored graph ------------------------------------------------------------------------------------------------
+
+
+def run_stored(
+    _model: Stored, feeds: Feeds | None = None, fetches: Names | None = None, *, parameters: Feeds | None = None
+) -> Flow[Answer]:
+    """Run the graph.
+
+    Args:
+        feeds: The inputs by name. Lists and Python scalars take the graph's dtype, arrays keep theirs.
+        fetches: The values wanted, intermediate ones included; by default the outputs.
+        parameters: Values that override the graph's parameters in this run.
+
+    Returns:
+        The values by name.
+    """
+    body = {**_values(feeds, parameters), "fetches": None if fetches is None else names(fetches)}
+    answer = yield from ask(f"/v1/graphs/{_model.id}/run", body)
+    return Answer.from_json(answer, "outputs")
+
+
+def grad(
+    _model: Stored,
+    feeds: Feeds | None = None,
+    *,
+    of: str,
+    wrt: Names,
+    parameters: Feeds | None = None,
+    fetches: Names | None = None,
+) -> Flow[Answer]:
+    """The gradients of one scalar.
+
+    Args:
+        feeds: The inputs by name.
+        of: The scalar to differentiate.
+        wrt: The inputs, parameters or intermediate values to differentiate with respect to.
+        parameters: Values that override the graph's parameters in this run.
+        fetches: The values wanted beside, in ``.outputs``; by default the outputs.
+
+    Returns:
+        The gradients by the names of ``wrt``; ``.outputs`` has the outputs.
+    """
+    body = {"of": of, "wrt": names(wrt), **_values(feeds, parameters)}
+    body["fetches"] = None if fetches is None else names(fetches)
+    answer = yield from ask(f"/v1/graphs/{_model.id}/grad", body)
+    return Answer.from_json(answer, "gradients")
+
+
+def value_and_grad(
+    _model: Stored, feeds: Feeds | None = None, *, of: str, wrt: Names, parameters: Feeds | None = None
+) -> Flow[tuple[Array, Answer]]:
+    """One scalar and its gradients, in one run.
+
+    Args:
+        feeds: The inputs by name.
+        of: The scalar to differentiate.
+        wrt: The inputs, parameters or intermediate values to differentiate with respect to.
+        parameters: Values that override the graph's parameters in this run.
+
+    Returns:
+        The scalar, and the gradients by the names of ``wrt``.
+    """
+    answer = yield from grad(_model, feeds, of=of, wrt=wrt, parameters=parameters, fetches=[of])
+    if of not in answer.outputs:
+        raise ProtocolError(f"The answer has no output {of!r}.")
+    return answer.outputs[of], answer
+
+
+def vjp(
+    _model: Stored,
+    feeds: Feeds | None = None,
+    *,
+    cotangents: Feeds,
+    wrt: Names,
+    of: Names | None = None,
+    parameters: Feeds | None = None,
+    fetches: Names | None = None,
+) -> Flow[Answer]:
+    """The vector-Jacobian products: for each of ``wrt`` the sum over ``of`` of cotangent times Jacobian.
+
+    Args:
+        feeds: The inputs by name.
+        cotangents: For each value of ``of`` an array of its shape.
+        wrt: The values to differentiate with respect to.
+        of: The values to differentiate; by default those that have a cotangent.
+        parameters: Values that override the graph's parameters in this run.
+        fetches: The values wanted beside, in ``.outputs``; by default the outputs.
+
+    Returns:
+        The products by the names of ``wrt``; ``.outputs`` has the outputs.
+    """
+    body = {"of": names(of) if of is not None else list(cotangents), "wrt": names(wrt), **_values(feeds, parameters)}
+    body |= {"cotangents": encode_feeds(cotangents), "fetches": None if fetches is None else names(fetches)}
+    answer = yield from ask(f"/v1/graphs/{_model.id}/vjp", body)
+    return Answer.from_json(answer, "vjp")
+
+
+def derive_stored(_model: Stored, transform: str, *, of: Names, wrt: Names) -> Flow[Description]:
+    """A derivative of the graph as a stored graph of its own."""
+    target = names(of) if transform != "grad" else of
+    reply = yield post(f"/v1/graphs/{_model.id}/derive", {"transform": transform, "of": target, "wrt": names(wrt)})
+    return Description.from_json(reply.json())
+
+
+FORMATS = {".onnx": "onnx", ".json": "json", ".onnxtxt": "text", ".txt": "text"}
+_ACCEPT = {"onnx": _sources.ONNX, "json": _sources.JSON, "text": _sources.TEXT}
+
+
+def dumps(_model: Stored, format: str = "onnx") -> Flow[bytes]:
+    """The graph as the bytes of a file.
+
+    Args:
+        format: ``"onnx"``, ``"json"`` or ``"text"``.
+    """
+    if format not in _ACCEPT:
+        raise ValueError(f"The format {format!r} is unknown; {', '.join(_ACCEPT)} are known.")
+    reply = yield Call("GET", f"/v1/graphs/{_model.id}", headers={"accept": _ACCEPT[format]})
+    if format != "json":
+        return reply.content
+    body = reply.json()
+    if not isinstance(body, dict) or "graph" not in body:
+        raise ProtocolError("The answer holds no graph.", status=reply.status)
+    return json.dumps(body["graph"], indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def document(_model: Stored) -> Flow[dict[str, Any]]:
+    """The graph as a JSON document."""
+    found: dict[str, Any] = json.loads((yield from dumps(_model, "json")))
+    return found
+
+
+def save(_model: Stored, path: str | Path) -> Flow[None]:
+    """Save the graph to a file.
+
+    Args:
+        path: Its suffix says in which form: ``.onnx``, ``.json``, or ``.onnxtxt`` for ONNX text.
+    """
+    target = Path(path)
+    if target.suffix not in FORMATS:
+        raise ValueError(f"The suffix {target.suffix!r} says no format; {', '.join(FORMATS)} do.")
+    target.write_bytes((yield from dumps(_model, FORMATS[target.suffix])))
+
+
+def delete(_model: Stored) -> Flow[None]:
+    """Forget the graph; a run of it afterwards is a `NotFound`."""
+    yield Call("DELETE", f"/v1/graphs/{_model.id}")
