@@ -4,6 +4,7 @@
 derivative is again a standard ONNX model.
 """
 
+from graphspec import dtypes
 from graphspec.derivatives import grad, vjp
 from graphspec.errors import (
     DifferentiationError,
@@ -18,10 +19,21 @@ from graphspec.errors import (
     UnsupportedError,
     ValidationError,
 )
-from graphspec.interchange import digest, dumps, from_document, json_schema, load, load_graph, save, to_document
+from graphspec.interchange import (
+    digest,
+    dumps,
+    from_document,
+    json_schema,
+    load,
+    load_graph,
+    load_graph_proto,
+    load_proto,
+    save,
+    to_document,
+)
 from graphspec.operators.catalog import catalog
 from graphspec.runtime import Session
-from graphspec.validation import ValueInfo, check_feeds, validate
+from graphspec.validation import Report, ValueInfo, check_feeds, validate
 
 __all__ = [
     "DifferentiationError",
@@ -33,6 +45,7 @@ __all__ = [
     "NoGradientRule",
     "NotDifferentiable",
     "Problem",
+    "Report",
     "Session",
     "UnsupportedError",
     "ValidationError",
@@ -40,12 +53,15 @@ __all__ = [
     "catalog",
     "check_feeds",
     "digest",
+    "dtypes",
     "dumps",
     "from_document",
     "grad",
     "json_schema",
     "load",
     "load_graph",
+    "load_graph_proto",
+    "load_proto",
     "save",
     "to_document",
     "validate",

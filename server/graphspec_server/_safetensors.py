@@ -10,8 +10,7 @@ import numpy as np
 import orjson
 import safetensors
 
-import graphspec as gs
-from graphspec import FeedError
+from graphspec import FeedError, dtypes
 from graphspec_server._json import read_json
 from graphspec_server._text import pointer
 from graphspec_server.codec import array_of_bytes, little_endian_bytes
@@ -46,7 +45,7 @@ def read_safetensors(body: bytes) -> dict[str, Any]:
         RequestError: It is not safetensors, or names tensors or metadata that requests do not have.
     """
     try:
-        tensors = safetensors.deserialize(body)
+        tensors = safetensors.deserialize(body)  # type: ignore[no-untyped-call]
     except (safetensors.SafetensorError, ValueError, OverflowError) as error:
         raise RequestError("The body is not safetensors.", code="invalid-safetensors", found=str(error)) from None
     request = _request(body)
@@ -71,7 +70,7 @@ def write_safetensors(groups: Mapping[str, Mapping[str, np.ndarray]]) -> bytes:
     pieces, offset = [], 0
     for group, arrays in groups.items():
         for name, array in arrays.items():
-            dtype = gs.dtypes.of(array.dtype).name if isinstance(array, np.ndarray) else "sequence"
+            dtype = dtypes.of(array.dtype).name if isinstance(array, np.ndarray) else "sequence"
             if dtype not in _NAMES:
                 raise FeedError(f"safetensors cannot hold {name!r}, whose type is {dtype}.", code="encoding")
             data = little_endian_bytes(array)
@@ -100,4 +99,4 @@ def _array(tensor: Mapping[str, Any], path: str) -> np.ndarray:
     shape = tuple(tensor["shape"])
     if math.prod(shape) == 0 and max(shape) >= 2**31:
         raise FeedError("The shape is larger than any array can be.", path=path)
-    return array_of_bytes(bytes(tensor["data"]), gs.dtypes.of(_DTYPES[tensor["dtype"]]), shape)
+    return array_of_bytes(bytes(tensor["data"]), dtypes.of(_DTYPES[tensor["dtype"]]), shape)

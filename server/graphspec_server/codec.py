@@ -16,8 +16,7 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
-import graphspec as gs
-from graphspec import FeedError, Problem, ValueInfo
+from graphspec import FeedError, Problem, ValueInfo, dtypes
 from graphspec_server._json import array_json
 from graphspec_server._text import kind_of, nearest, pointer
 
@@ -81,7 +80,7 @@ def encode_tensor(array: np.ndarray, encoding: Encoding = "list") -> dict[str, A
     Raises:
         FeedError: The encoding asked for cannot hold the type.
     """
-    dtype = gs.dtypes.of(array.dtype)
+    dtype = dtypes.of(array.dtype)
     head = {"dtype": dtype.name, "shape": list(array.shape)}
     if encoding == "base64":
         if dtype.name == "string":
@@ -130,13 +129,13 @@ def _dtype(fields: dict[str, Any], info: ValueInfo | None) -> Any:
     if "dtype" not in fields:
         if info is None or info.dtype is None:
             _refuse("dtype-unknown", "The graph does not say the dtype; give an object with 'dtype'.", "")
-        return gs.dtypes.of(info.dtype)
+        return dtypes.of(info.dtype)
     name = fields["dtype"]
-    if not isinstance(name, str) or name not in gs.dtypes.BY_NAME:
+    if not isinstance(name, str) or name not in dtypes.BY_NAME:
         found = name if isinstance(name, str) else kind_of(name)
-        hint = nearest(name, gs.dtypes.BY_NAME) if isinstance(name, str) else None
+        hint = nearest(name, dtypes.BY_NAME) if isinstance(name, str) else None
         _refuse("unknown-dtype", "There is no such dtype.", "/dtype", "a dtype's name", found, hint)
-    return gs.dtypes.BY_NAME[name]
+    return dtypes.BY_NAME[name]
 
 
 def _shape(fields: dict[str, Any], info: ValueInfo | None) -> tuple[int, ...] | None:
@@ -264,8 +263,9 @@ def _refuse_packed(dtype: Any) -> None:
 def _refuse(
     code: str, message: str, path: str, expected: Any = None, found: Any = None, hint: str | None = None
 ) -> NoReturn:
-    said = {k: None if v is None else str(v) for k, v in (("expected", expected), ("found", found))}
-    raise FeedError(problems=[Problem(code=code, message=message, path=path, hint=hint, **said)])
+    wanted, instead = (None if text is None else str(text) for text in (expected, found))
+    problem = Problem(code=code, message=message, path=path, expected=wanted, found=instead, hint=hint)
+    raise FeedError(problems=[problem])
 
 
 def _below(path: str, problem: Problem) -> Problem:

@@ -6,19 +6,19 @@ loop.
 
 from __future__ import annotations
 
-import binascii
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 import graphspec as gs
-from graphspec import FeedError, GraphSpecError, LoadError, Problem, Report, ValueInfo
+from graphspec import FeedError, GraphSpecError, Problem, Report, ValueInfo
 from graphspec_server import wire
-from graphspec_server._text import kind_of, pointer
+from graphspec_server._text import pointer
 from graphspec_server.codec import decode_tensors
 from graphspec_server.errors import RequestError
 from graphspec_server.executor import Arrays, Executor, Feeds, Graph, Work
@@ -67,11 +67,11 @@ class DataPlane:
 
     async def validate(self, source: Source) -> Report:
         """Every problem of a graph; raises only when it cannot be read."""
-        return await self.call(lambda: gs.validate(load(source)))
+        return await self.call(lambda: _read(source)[1])
 
     async def store(self, source: Source) -> tuple[Record, bool]:
         """Store a valid graph; its record, and whether it is new."""
-        return await self.call(lambda: self._store(load(source)))
+        return await self.call(lambda: self._store(*load(source)))
 
     async def derive(self, graph_id: str, request: wire.DeriveRequest) -> tuple[Record, bool]:
         """Store a derivative of a stored graph."""
@@ -80,8 +80,10 @@ class DataPlane:
             _refuse_repeated(request.of_names, request.wrt)
             model = self._load(graph_id)
             if request.transform == "grad":
-                return self._store(gs.grad(model, of=request.of_names[0], wrt=request.wrt))
-            return self._store(gs.vjp(model, of=list(request.of_names), wrt=request.wrt))
+                derived = gs.grad(model, of=request.of_names[0], wrt=request.wrt)
+            else:
+                derived = gs.vjp(model, of=list(request.of_names), wrt=request.wrt)
+            return self._store(derived, gs.validate(derived))
 
         return await self.call(work)
 
@@ -107,8 +109,8 @@ class DataPlane:
         """A stored graph, in the form wanted."""
 
         def work() -> tuple[Record, bytes]:
-            record, onnx = self._known(graph_id), self._repository.onnx(graph_id)
-            return record, onnx if form == "onnx" else gs.dumps(gs.load(onnx), form)
+            record, data = self._known(graph_id), self._repository.onnx(graph_id)
+            return record, data if form == "onnx" else gs.dumps(gs.load(data), form)
 
         return await self.call(work)
 
@@ -120,8 +122,8 @@ class DataPlane:
         """Run a graph that came with the request."""
 
         def prepare() -> tuple[Graph, Feeds]:
-            model = load(request.graph, "/graph")
-            record = record_of(model, gs.digest(model), 0)
+            model, report = load({"graph": request.graph})
+            record = record_of(model, report, gs.digest(model), 0)
             return Graph(record.id, lambda: model), self._feeds(record, request)
 
         graph, feeds = await self.call(prepare)
@@ -174,10 +176,10 @@ class DataPlane:
         check_memory(record, values, self._max_run_bytes)
         return Feeds(values | overrides, seeds)
 
-    def _store(self, model: ir.Model) -> tuple[Record, bool]:
-        onnx = gs.dumps(model, "onnx")
-        record = record_of(model, gs.digest(model), len(onnx))
-        return record, self._repository.put(record.id, onnx, record.to_json())
+    def _store(self, model: ir.Model, report: Report) -> tuple[Record, bool]:
+        data = gs.dumps(model, "onnx")
+        record = record_of(model, report, gs.digest(model), len(data))
+        return record, self._repository.put(record.id, data, record.to_json())
 
     def _load(self, graph_id: str) -> ir.Model:
         return gs.load(self._repository.onnx(graph_id))
@@ -191,8 +193,9 @@ class DataPlane:
         data = self._repository.record(graph_id)
         record = None if data is None else Record.from_json(data)
         if record is None or record.id != graph_id:  # lost, or of another version of the service
-            onnx = self._repository.onnx(graph_id)
-            record = record_of(gs.load(onnx), graph_id, len(onnx))
+            onnx_bytes = self._repository.onnx(graph_id)
+            model = gs.load(onnx_bytes)
+            record = record_of(model, gs.validate(model), graph_id, len(onnx_bytes))
         return record
 
 
@@ -206,43 +209,39 @@ def create_data_plane(settings: Settings) -> DataPlane:
     return DataPlane(DirectoryRepository(settings.repository), executor, pool, settings.max_run_bytes)
 
 
-def load(source: Source, path: str = "") -> ir.Model:
-    """A graph from any of the forms that requests give it in.
+def load(source: Source) -> tuple[ir.Model, Report]:
+    """A valid graph from any of the forms that requests give it in; none of them ever reaches the file system.
 
     Args:
-        source: ONNX bytes, ONNX text, a document, or one of ``{"onnx": base64}``, ``{"text": ...}``,
+        source: ONNX bytes, ONNX text, or the JSON value: a document, ``{"onnx": base64}``, ``{"text": ...}``, or
             ``{"graph": any of these}``.
-        path: JSON pointer to the source in the request.
 
     Raises:
         LoadError: It cannot be read as a graph; the problems' paths start at the request.
+        ValidationError: The graph breaks a rule; every problem is reported.
     """
-    if isinstance(source, dict) and len(source) == 1:
-        (field,) = source
-        if field == "graph":
-            return load(source["graph"], path + "/graph")
-        if field in ("onnx", "text"):
-            return gs.load(_text_source(field, source[field], f"{path}/{field}"))
-    if not isinstance(source, (dict, bytes, str)) or (isinstance(source, str) and path):
-        raise LoadError("The graph is no object.", path=path, expected="a document", found=kind_of(source))
-    try:
-        return gs.load(source)
-    except GraphSpecError as error:
-        if not path:
-            raise
-        below = [dataclasses.replace(problem, path=path + problem.path) for problem in error.problems]
-        raise type(error)(problems=below) from None
+    proto, report = _read(source)
+    report.raise_for_errors()
+    return gs.load(proto), report
 
 
-def _text_source(field: str, text: Any, path: str) -> bytes | str:
-    if not isinstance(text, str):
-        raise LoadError("The graph is no text.", path=path, expected="string", found=kind_of(text))
-    if field == "text":
-        return text
-    try:
-        return binascii.a2b_base64(text, strict_mode=True)
-    except (binascii.Error, ValueError):
-        raise LoadError("The graph is not base64.", path=path) from None
+def _read(source: Source) -> tuple[onnx.ModelProto, Report]:
+    """The graph as far as it can be read without minding what it says, and the report on all that it says."""
+    if isinstance(source, bytes):
+        proto, path = gs.load_proto(source), ""
+    else:
+        value, path = _json_form(source)
+        proto = gs.load_graph_proto(value, path)
+    report = gs.validate(proto)
+    below = tuple(dataclasses.replace(problem, path=path + problem.path) for problem in report.problems)
+    return proto, dataclasses.replace(report, problems=below)
+
+
+def _json_form(source: str | dict[str, Any]) -> tuple[Any, str]:
+    """The JSON value that holds the graph itself, and where in the request it is."""
+    if isinstance(source, str):
+        return {"text": source}, ""
+    return (source["graph"], "/graph") if list(source) == ["graph"] else (source, "")
 
 
 def _work(request: wire.StoredRunRequest) -> Work:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-import graphspec as gs
-from graphspec import LimitError
+from graphspec import LimitError, dtypes
 from graphspec_server.records import Record
 
 
@@ -22,13 +21,13 @@ def check_memory(record: Record, feeds: Mapping[str, np.ndarray], limit: int) ->
     """
     sizes = _named_dimensions(record, feeds)
     for name, info in record.values.items():
-        if info.shape is None or info.dtype not in gs.dtypes.BY_NAME:
+        if info.shape is None or info.dtype not in dtypes.BY_NAME:
             continue
         dimensions = [sizes.get(d) if isinstance(d, str) else d for d in info.shape]
         known = [d for d in dimensions if d is not None]
         if len(known) < len(dimensions):
             continue
-        needed = math.prod(known) * max(1, gs.dtypes.BY_NAME[info.dtype].bits // 8)
+        needed = math.prod(known) * max(1, dtypes.BY_NAME[info.dtype].bits // 8)
         if needed > limit:
             raise LimitError(
                 f"The value {name!r} would need more memory than a run may use.",

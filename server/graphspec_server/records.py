@@ -8,8 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-import graphspec as gs
-from graphspec import ValueInfo
+from graphspec import Report, ValueInfo
 
 _FORMAT = 1
 
@@ -81,14 +80,8 @@ class Record:
         return {name: info for name, info in self.values.items() if info.kind == kind}
 
 
-def record_of(model: ir.Model, graph_id: str, size: int) -> Record:
-    """Validate a model and note what there is to know.
-
-    Raises:
-        ValidationError: The graph breaks a rule; all that were found are reported.
-    """
-    report = gs.validate(model)
-    report.raise_for_errors()
+def record_of(model: ir.Model, report: Report, graph_id: str, size: int) -> Record:
+    """Note what there is to know of a model that was found valid."""
     return Record(
         id=graph_id,
         name=model.graph.name or "",

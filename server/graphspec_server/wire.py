@@ -254,6 +254,11 @@ class OperatorAnswer(Message):
     op_type: str
     since: list[int]
     kernel: bool
+    """Whether a kernel computes it."""
+
+    runs: bool
+    """Whether it can be run: by a kernel, or through the body that ONNX gives it."""
+
     derivative: Literal["rule", "function", "zero", "not yet"]
 
 

@@ -1,0 +1,212 @@
+"""The service as its users meet it: a process, a socket, and requests at the same time."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+LOSS = {
+    "graphspec": 1,
+    "name": "loss",
+    "opset": 21,
+    "inputs": {"x": {"dtype": "float32", "shape": ["n"]}, "y": {"dtype": "float32", "shape": ["n"]}},
+    "nodes": [
+        {"op": "Mul", "inputs": ["x", "y"], "outputs": ["z"]},
+        {"op": "ReduceSum", "inputs": ["z"], "outputs": ["loss"], "attributes": {"keepdims": 0}},
+    ],
+    "outputs": ["loss"],
+}
+
+
+def slow_graph(size, steps):
+    """Products of square matrices, one after the other: as slow as one likes."""
+    names = [f"h{i}" for i in range(steps)]
+    nodes = [{"op": "MatMul", "inputs": [a, "w"], "outputs": [b]} for a, b in zip(["x", *names], names, strict=False)]
+    nodes.append({"op": "ReduceSum", "inputs": [names[-1]], "outputs": ["y"], "attributes": {"keepdims": 0}})
+    return {
+        "graphspec": 1,
+        "opset": 21,
+        "inputs": {"x": {"dtype": "float64", "shape": [size, size]}, "w": {"dtype": "float64", "shape": [size, size]}},
+        "nodes": nodes,
+        "outputs": ["y"],
+    }
+
+
+def slow_feeds(size):
+    one = {"dtype": "float64", "shape": [size, size], "base64": ""}
+    import base64
+
+    return {name: one | {"base64": base64.b64encode(np.eye(size).tobytes()).decode()} for name in ("x", "w")}
+
+
+def test_many_threads_run_one_graph(start_server, rng):
+    server = start_server(max_queue=100)
+    arrays = rng.standard_normal((20, 2, 50)).astype(np.float32)
+    with server.client() as client:
+        graph_id = client.post("/v1/graphs", json=LOSS).json()["id"]
+
+        def run(pair):
+            answers = []
+            for _ in range(5):
+                body = {"feeds": {"x": pair[0].tolist(), "y": pair[1].tolist()}, "of": "loss", "wrt": ["x"]}
+                answers.append(client.post(f"/v1/graphs/{graph_id}/grad", json=body))
+            return answers
+
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            results = list(pool.map(run, arrays))
+    for (x, y), answers in zip(arrays, results, strict=True):
+        for answer in answers:
+            assert answer.status_code == 200, answer.text
+            np.testing.assert_allclose(answer.json()["outputs"]["loss"]["data"], x @ y, rtol=1e-4, atol=1e-5)
+            np.testing.assert_array_equal(np.float32(answer.json()["gradients"]["x"]["data"]), y)
+
+
+def test_health_answers_while_kernels_run(start_server):
+    """Every worker is busy for seconds; health takes milliseconds all the same."""
+    server = start_server(workers=2, run_seconds=60)
+    body = {"graph": slow_graph(600, 60), "feeds": slow_feeds(600)}
+    with server.client() as client, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        began = time.monotonic()
+        runs = [pool.submit(client.post, "/v1/run", json=body) for _ in range(2)]
+        times = []
+        while not all(run.done() for run in runs):
+            start = time.monotonic()
+            assert client.get("/v2/health/live").status_code == 200
+            times.append(time.monotonic() - start)
+            time.sleep(0.01)
+        took = time.monotonic() - began
+        assert [run.result().status_code for run in runs] == [200, 200]
+    assert took > 0.5, "the runs were too short to tell anything"
+    assert len(times) > 5
+    # Numbers are loose: the machine may be busy with other tests. A kernel on the event loop would take all of `took`.
+    assert sorted(times)[len(times) // 2] < 0.1
+    assert max(times) < max(0.5, took / 2)
+
+
+def test_a_deadline_is_answered_in_time(start_server):
+    server = start_server(run_seconds=0.5, workers=1)
+    with server.client() as client:
+        start = time.monotonic()
+        answer = client.post("/v1/run", json={"graph": slow_graph(500, 2000), "feeds": slow_feeds(500)})
+        took = time.monotonic() - start
+        assert answer.status_code == 504, answer.text
+        assert answer.json()["problems"][0]["code"] == "deadline"
+        assert took < 10
+        time.sleep(0.5)  # the kernel that was under way ends, and the worker is free again
+        again = client.post("/v1/run", json={"graph": LOSS, "feeds": {"x": [2], "y": [3]}})
+        assert again.status_code == 200, again.text
+
+
+def test_a_body_without_length_is_counted(start_server):
+    server = start_server(max_body_bytes=100_000)
+
+    def chunks(count):
+        yield b'{"feeds":'
+        for _ in range(count):
+            yield b" " * 10_000
+
+    with server.client() as client:
+        for path in ("/v1/run", "/v1/graphs", "/v1/validate"):
+            for count in (11, 15, 100):
+                answer = client.post(path, content=chunks(count), headers={"content-type": "application/json"})
+                assert answer.status_code == 413, answer.text
+            answer = client.post(path, content=chunks(2), headers={"content-type": "application/json"})
+            assert answer.status_code == 400
+
+
+def test_a_body_that_does_not_come_is_given_up(start_server):
+    server = start_server(body_seconds=0.5)
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(b"POST /v1/run HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        answer = connection.recv(65536).decode()
+    assert answer.startswith("HTTP/1.1 408")
+    with server.client() as client:
+        assert client.get("/v2/health/live").status_code == 200
+
+
+def test_a_client_that_expects_to_continue_is_told_before_it_sends(start_server):
+    server = start_server(max_body_bytes=1000)
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        head = "POST /v1/run HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\nExpect: 100-continue\r\n\r\n"
+        connection.sendall(head.encode())
+        answer = connection.recv(65536).decode()
+    assert answer.startswith("HTTP/1.1 413")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_when_told_to(start_server, number):
+    server = start_server()
+    with server.client() as client:
+        assert client.get("/v2/health/ready").status_code == 200
+    assert server.stop(number) == 0
+
+
+def test_running_requests_finish_before_it_stops(start_server):
+    server = start_server(grace_seconds=30)
+    body = {"graph": slow_graph(600, 40), "feeds": slow_feeds(600)}
+    with server.client() as client, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        run = pool.submit(client.post, "/v1/run", json=body)
+        time.sleep(0.4)
+        os.kill(server.process.pid, signal.SIGTERM)
+        assert run.result().status_code == 200
+    assert server.process.wait(30) == 0
+
+
+def run_command(*arguments, **settings):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GRAPHSPEC_")}
+    return subprocess.run(
+        [sys.executable, "-m", "graphspec_server", *arguments],
+        env=kept | settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "code", "words"),
+    [
+        pytest.param(["--host", "0.0.0.0"], {}, 2, "GRAPHSPEC_API_KEYS", id="exposed"),
+        pytest.param([], {"GRAPHSPEC_HOST": "::"}, 2, "GRAPHSPEC_ALLOW_ANONYMOUS", id="exposed-by-environment"),
+        pytest.param(["--port", "http"], {}, 2, "port", id="bad-option"),
+        pytest.param([], {"GRAPHSPEC_RUN_SECONDS": "soon"}, 2, "run_seconds", id="bad-variable"),
+        pytest.param(["--nope"], {}, 2, "--nope", id="unknown-option"),
+        pytest.param(["--host", "203.0.113.1", "--allow-anonymous"], {}, 1, "cannot listen", id="not-ours"),
+        pytest.param(["--repository", "/dev/null/graphs"], {}, 1, "graph store", id="no-directory"),
+    ],
+)
+def test_it_refuses_to_start(tmp_path, arguments, settings, code, words):
+    if "--repository" not in arguments:
+        arguments = [*arguments, "--repository", str(tmp_path)]
+    result = run_command(*arguments, **settings)
+    assert result.returncode == code
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_help_lists_every_option():
+    result = run_command("--help")
+    assert result.returncode == 0
+    for option in ("--host", "--port", "--workers", "--repository", "--max-body-bytes", "--run-seconds"):
+        assert option in result.stdout
+
+
+def test_it_listens_elsewhere_with_keys(start_server):
+    server = start_server(host="0.0.0.0", api_keys="secret")
+    port = server.url.rsplit(":", 1)[1]
+    server.url = f"http://127.0.0.1:{port}"
+    with server.client() as client:
+        assert client.get("/v1/graphs").status_code == 401
+        assert client.get("/v1/graphs", headers={"authorization": "Bearer secret"}).status_code == 200
