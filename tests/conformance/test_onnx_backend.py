@@ -51,9 +51,14 @@ def _value(path: pathlib.Path, info: onnx.ValueInfoProto) -> Any:
     return onnx.numpy_helper.to_array(onnx.TensorProto.FromString(path.read_bytes()))
 
 
+def _array(value: Any) -> Any:
+    """Types that NumPy lacks come as protobuf."""
+    return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+
+
 def _data_sets(case: Any, proto: onnx.ModelProto) -> list[tuple[list[Any], list[Any]]]:
     if case.data_sets is not None:
-        return list(case.data_sets)
+        return [([_array(v) for v in ins], [_array(v) for v in outs]) for ins, outs in case.data_sets]
     sets = []
     for folder in sorted(pathlib.Path(case.model_dir).glob("test_data_set_*")):
         pair = []
@@ -86,7 +91,7 @@ def _same(found: Any, expected: Any, rtol: float, atol: float) -> None:
 
 
 def _run(case: Any) -> str:
-    """"passed", or the operator that is missing; raises when the numbers differ."""
+    """ "passed", or the operator that is missing; raises when the numbers differ."""
     proto = _proto(case)
     try:
         session = gs.Session(ir.from_proto(proto))

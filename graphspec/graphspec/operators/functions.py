@@ -50,7 +50,17 @@ def body(node: ir.Node, opset: int) -> ir.Function | None:
         proto_bytes = schema.get_function_with_opset_version(version)
     if not proto_bytes:
         return None
-    return ir.serde.deserialize_function(onnx.FunctionProto.FromString(proto_bytes))
+    return ir.serde.deserialize_function(_trimmed(onnx.FunctionProto.FromString(proto_bytes), node))
+
+
+def _trimmed(proto: onnx.FunctionProto, node: ir.Node) -> onnx.FunctionProto:
+    """The body with just the outputs that the node has; a body built for fewer outputs still lists them all."""
+    del proto.output[len(node.outputs) :]
+    defined = {name for inner in proto.node for name in inner.output} | set(proto.input)
+    for name, output in zip(proto.output, node.outputs, strict=True):
+        if name not in defined and not output.uses():  # left out in the middle: a place holder that nothing reads
+            proto.node.append(onnx.helper.make_node("Constant", [], [name], value_float=0.0))
+    return proto
 
 
 def _serialized_type(value: ir.Value | None) -> bytes:

@@ -16,7 +16,9 @@ ENTRIES = registry.entries()
 
 def _schemas(entry: registry.Operator) -> list[onnx.defs.OpSchema]:
     """The schema versions that an entry serves."""
-    later = [e.since for e in ENTRIES if (e.domain, e.op_type) == (entry.domain, entry.op_type) and e.since > entry.since]
+    later = [
+        e.since for e in ENTRIES if (e.domain, e.op_type) == (entry.domain, entry.op_type) and e.since > entry.since
+    ]
     end = min(later, default=10**6)
     versions = [
         s
@@ -54,7 +56,11 @@ def test_signature_is_the_schema(entry: registry.Operator) -> None:
         positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         assert variadic or len(positional) >= len(schema.inputs), schema.since_version
     newest = schemas[-1]
-    if not isinstance(entry.kernel, np.ufunc) and inspect.isfunction(entry.kernel) and entry.kernel.__name__ != "<lambda>":
+    if (
+        not isinstance(entry.kernel, np.ufunc)
+        and inspect.isfunction(entry.kernel)
+        and entry.kernel.__name__ != "<lambda>"
+    ):
         names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
         assert names[: len(newest.inputs)] == [i.name for i in newest.inputs]
 
