@@ -44,7 +44,8 @@ def implicit_inputs(node: ir.Node) -> list[ir.Value]:
         own = {id(v) for g in (graph, *graph.subgraphs()) for v in _defined_in(g)}
         for inner in graph.all_nodes():
             found.update((v, None) for v in inner.inputs if v is not None and id(v) not in own)
-        found.update((v, None) for v in graph.outputs if id(v) not in own)
+        for g in (graph, *graph.subgraphs()):
+            found.update((v, None) for v in g.outputs if id(v) not in own)
     return list(found)
 
 

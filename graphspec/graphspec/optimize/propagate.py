@@ -46,9 +46,20 @@ def _infer_subgraphs(node: ir.Node, opset_imports: dict[str, int], ir_version: i
         else:
             continue
         for graph in graphs:
+            _check_outputs(graph, node)
             _type_initializers(graph)
             for inner in graph:
                 infer_outputs(inner, opset_imports, ir_version)
+
+
+def _check_outputs(graph: ir.Graph, node: ir.Node) -> None:
+    """Refuse an output that the subgraph neither computes nor owns: the IR has lost what it stands for."""
+    for output in graph.outputs:
+        if output.producer() is None and not output.is_graph_input() and not output.is_initializer():
+            raise ValueError(
+                f"Output {output.name!r} of a subgraph of node {node.name!r} is not computed there; "
+                "let an Identity node in the subgraph hand it on."
+            )
 
 
 def infer_outputs(node: ir.Node, opset_imports: dict[str, int], ir_version: int) -> None:
