@@ -79,7 +79,7 @@ def infer_node(
             return [None] * len(node.outputs)  # nothing follows from an untyped input
         types[name] = known
         array = constants(value)
-        if array is not None and array.size <= _MAX_CONSTANT and array.dtype != object:
+        if array is not None and array.size <= _MAX_CONSTANT and array.dtype.kind not in "OSU":
             data[name] = onnx.numpy_helper.from_array(array, name)
     imports = [onnx.helper.make_opsetid(domain, v) for domain, v in opset_imports.items()]
     inferred = onnx.shape_inference.infer_node_outputs(

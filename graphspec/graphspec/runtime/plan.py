@@ -161,7 +161,7 @@ class _Compiler:
                 tensor = ir.convenience.get_const_tensor(node.outputs[0])
                 if tensor is not None:
                     self.slot_of[node.outputs[0]] = len(self.slots)
-                    self.slots.append(frozen(tensor.numpy()))
+                    self.slots.append(frozen(_numpy(tensor)))
                     continue
             call, captured = self._call(node)
             read = [*node.inputs, *captured]
@@ -292,7 +292,7 @@ def _initializer_array(value: ir.Value) -> Any:
 
 def _numpy(tensor: ir.TensorProtocol) -> Any:
     array = tensor.numpy()
-    if array.dtype == object:  # strings: bytes in the IR, text in a run
+    if array.dtype.kind in "OS":  # strings: bytes in the IR, text in a run
         decoded = [s.decode("utf-8") if isinstance(s, bytes) else s for s in array.reshape(-1)]
         array = np.array(decoded, dtype=object).reshape(array.shape)
     return array
