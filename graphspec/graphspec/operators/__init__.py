@@ -10,7 +10,7 @@ _FAMILIES = (
     "shape", "joining", "padding", "indexing", "selection", "generators",
     "control_flow", "sequence",
     "convolution", "pooling",
-    "reduction", "cumulative", "einsum", "softmax",
+    "reduction", "cumulative", "einsum", "softmax", "loss",
 )  # fmt: skip
 
 for _family in _FAMILIES:
