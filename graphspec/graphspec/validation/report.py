@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from graphspec.errors import Problem, Severity, ValidationError
@@ -13,7 +13,7 @@ Kind = Literal["input", "parameter", "intermediate"]
 Shape = tuple[int | str | None, ...]
 
 # Comparisons spent on spelling hints per report: a graph of 10,000 wrong names must not cost 10,000² of them.
-_HINT_BUDGET = 30_000
+_HINT_BUDGET = 100_000
 
 
 class ValueInfo(NamedTuple):
@@ -110,12 +110,12 @@ class Findings:
             Problem(code, message, severity, path, node=node or None, expected=expected, found=found, hint=hint)
         )
 
-    def nearest(self, name: str, names: Iterable[str]) -> str | None:
+    def nearest(self, name: str, names: Collection[str]) -> str | None:
         """The known name most like ``name``, as a hint; ``None`` if there is none or too much was spent already."""
-        candidates = [n for n in names if n and n != name and abs(len(n) - len(name)) <= max(3, len(name) // 2)]
-        if len(candidates) > self._budget:
+        if len(names) > self._budget:
             return None
-        self._budget -= len(candidates)
+        self._budget -= len(names)
+        candidates = [n for n in names if n and n != name and abs(len(n) - len(name)) <= max(3, len(name) // 2)]
         match = closest(name, candidates)
         return None if match is None else f"Did you mean {match!r}?"
 

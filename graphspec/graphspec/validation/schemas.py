@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import onnx
 
-AttributeKind = onnx.AttributeProto.AttributeType
-
 # Kind of an attribute → the field of AttributeProto that holds it.
 FIELDS: Mapping[int, str] = {
     onnx.AttributeProto.FLOAT: "f",
@@ -27,6 +25,12 @@ FIELDS: Mapping[int, str] = {
     onnx.AttributeProto.SPARSE_TENSORS: "sparse_tensors",
     onnx.AttributeProto.TYPE_PROTOS: "type_protos",
 }
+
+
+KINDS_BY_NAME: Mapping[str, int] = dict(onnx.AttributeProto.AttributeType.items())
+
+# The kinds that are lists: the only ones that may be empty.
+LISTS = frozenset(kind for kind, field in FIELDS.items() if field.endswith("s") and field != "s")
 
 
 class Formal(NamedTuple):
@@ -90,8 +94,7 @@ def operator(domain: str, op_type: str, version: int) -> Operator | None:
 
 
 def _kind(attribute: onnx.defs.OpSchema.Attribute) -> int:
-    kind: int = getattr(AttributeKind, "Value")(attribute.type.name)
-    return kind
+    return KINDS_BY_NAME[str(attribute.type).rpartition(".")[2]]
 
 
 def _formal(formal: onnx.defs.OpSchema.FormalParameter) -> Formal:

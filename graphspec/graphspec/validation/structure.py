@@ -11,20 +11,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import onnx
 
-from graphspec.validation import nodes, ordering, tensors
+from graphspec.validation import nodes, ordering, schemas, tensors, types
 from graphspec.validation.report import Findings, pointer
 
 # A serialised subgraph costs three of protobuf's hundred levels, so that nothing deeper can be read from a file.
 MAX_DEPTH = 32
 
+_INT32_MAX = 2**31 - 1
+
+# Nodes named in the message about a cycle.
+_NAMED = 40
+
 
 class Named:
-    """An input or output of a block: its name, its declared type if any, and where it stands."""
+    """An input or output of a block: its name, its declared type if any, where it stands, whether no type is given."""
 
-    __slots__ = ("name", "path", "type")
+    __slots__ = ("bare", "name", "path", "type")
 
-    def __init__(self, name: str, type_: onnx.TypeProto | None, path: str) -> None:
-        self.name, self.type, self.path = name, type_, path
+    def __init__(self, name: str, type_: onnx.TypeProto | None, path: str, *, bare: bool = False) -> None:
+        self.name, self.type, self.path, self.bare = name, type_, path, bare
 
 
 @dataclasses.dataclass(slots=True)
@@ -70,13 +75,16 @@ class Scope:
         self.parent = parent
         self.names: dict[str, int] = {}  # name → number of the node that defines it; -1 for inputs and parameters
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         scope: Scope | None = self
         while scope is not None:
             if name in scope.names:
                 return True
             scope = scope.parent
         return False
+
+    def __len__(self) -> int:
+        return len(self.names) + (0 if self.parent is None else len(self.parent))
 
     def __iter__(self) -> Iterator[str]:
         scope: Scope | None = self
@@ -97,22 +105,10 @@ def graph_block(
 ) -> Block:
     """Resolve the names of a graph and its subgraphs; every problem goes to ``context.findings``."""
     findings = context.findings
-    declared: dict[str, tuple[onnx.TypeProto, str]] = {}
-    for info in graph.value_info:
-        if info.HasField("type"):
-            declared[info.name] = (info.type, f"{path}/values/{pointer(info.name)}")
-    top = parent is None and attributes is None
-    inputs = [
-        Named(info.name, _type(info), f"{path}/inputs/{pointer(info.name) if top else number}")
-        for number, info in enumerate(graph.input)
-    ]
-    outputs = [Named(info.name, _type(info), f"{path}/outputs/{number}") for number, info in enumerate(graph.output)]
-    for place in outputs:
-        if place.type is not None:
-            declared[place.name] = (place.type, place.path)
-    for where, type_ in [*((p.path, p.type) for p in inputs), *((p, t) for t, p in declared.values())]:
-        if type_ is not None:
-            tensors.check_type(findings, type_, where)
+    declared = _declarations(graph.value_info, path, findings)
+    inputs = [_named(info, f"{path}/inputs/{pointer(info.name)}", findings) for info in graph.input]
+    outputs = [_named(info, f"{path}/outputs/{number}", findings) for number, info in enumerate(graph.output)]
+    declared.update({place.name: (place.type, place.path) for place in outputs if place.type is not None})
     block = Block(path, graph.node, opsets, inputs, outputs, _parameters(graph, path, findings), declared, attributes)
     _resolve(block, context, Scope(parent), depth)
     return block
@@ -121,11 +117,7 @@ def graph_block(
 def function_block(function: onnx.FunctionProto, path: str, context: nodes.Context) -> Block:
     """Resolve the names of a model-local function."""
     findings = context.findings
-    declared = {
-        info.name: (info.type, f"{path}/values/{pointer(info.name)}")
-        for info in function.value_info
-        if info.HasField("type")
-    }
+    declared = _declarations(function.value_info, path, findings)
     inputs = [Named(name, None, f"{path}/inputs/{number}") for number, name in enumerate(function.input)]
     outputs = [Named(name, None, f"{path}/outputs/{number}") for number, name in enumerate(function.output)]
     opsets = opset_imports(function.opset_import, path, findings)
@@ -135,13 +127,25 @@ def function_block(function: onnx.FunctionProto, path: str, context: nodes.Conte
     return block
 
 
-def _type(info: onnx.ValueInfoProto) -> onnx.TypeProto | None:
-    return info.type if info.HasField("type") and info.type.WhichOneof("value") else None
+def _declarations(
+    infos: Iterable[onnx.ValueInfoProto], path: str, findings: Findings
+) -> dict[str, tuple[onnx.TypeProto, str]]:
+    places = [_named(info, f"{path}/value_info/{pointer(info.name)}", findings) for info in infos]
+    return {place.name: (place.type, place.path) for place in places if place.type is not None}
 
 
-def opset_imports(
-    imports: Iterable[onnx.OperatorSetIdProto], path: str, findings: Findings
-) -> dict[str, int]:
+def _named(info: onnx.ValueInfoProto, path: str, findings: Findings) -> Named:
+    """A declared value; what is wrong with its type is reported, and then as good as not said."""
+    given = info.type if info.HasField("type") and info.type.WhichOneof("value") else None
+    if given is None:
+        return Named(info.name, None, path, bare=True)
+    if tensors.check_type(findings, given, path):
+        return Named(info.name, given, path)
+    known = types.known(given) and given.HasField("tensor_type")
+    return Named(info.name, types.with_shape(given, None) if known else None, path)
+
+
+def opset_imports(imports: Iterable[onnx.OperatorSetIdProto], path: str, findings: Findings) -> dict[str, int]:
     """Domain → version, the default domain under its short name."""
     versions: dict[str, int] = {}
     for entry in imports:
@@ -156,6 +160,16 @@ def opset_imports(
                 hint="Keep one of the two.",
             )
         versions[domain] = entry.version
+        newest = schemas.latest().get(domain)
+        if not 1 <= entry.version <= (newest or _INT32_MAX):
+            findings.add(
+                "unsupported-opset",
+                f"{path}/opset" if not domain else f"{path}/opset/{pointer(domain)}",
+                f"Version {entry.version} of {domain or 'ai.onnx'} is not known.",
+                expected=f"1 to {newest or _INT32_MAX}",
+                found=str(entry.version),
+            )
+            versions[domain] = newest or 1  # so that the nodes can still be checked
     return versions
 
 
@@ -163,10 +177,11 @@ def _parameters(
     graph: onnx.GraphProto, path: str, findings: Findings
 ) -> dict[str, onnx.TensorProto | onnx.SparseTensorProto]:
     parameters: dict[str, onnx.TensorProto | onnx.SparseTensorProto] = {}
-    found: list[tuple[str, onnx.TensorProto | onnx.SparseTensorProto]] = [(t.name, t) for t in graph.initializer]
-    found += [(s.values.name, s) for s in graph.sparse_initializer]
-    for name, tensor in found:
-        where = f"{path}/parameters/{pointer(name)}"
+    found: list[tuple[str, str, onnx.TensorProto | onnx.SparseTensorProto]]
+    found = [(t.name, "parameters", t) for t in graph.initializer]
+    found += [(s.values.name, "sparse_parameters", s) for s in graph.sparse_initializer]
+    for name, member, tensor in found:
+        where = f"{path}/{member}/{pointer(name)}"
         if not name:
             findings.add("invalid-name", where, "A parameter has no name.", expected="a name", found="an empty one")
         elif name in parameters:
@@ -186,7 +201,7 @@ def _resolve(block: Block, context: nodes.Context, scope: Scope, depth: int) -> 
     undefined: dict[str, list[str]] = {}
     for number, node in enumerate(block.nodes):
         path = f"{block.path}/nodes/{number}"
-        if not nodes.check_node(node, number, path, block, context):
+        if not nodes.check_node(nodes.At(node, number, path), block, context):
             block.broken.add(number)
         for place, name in enumerate(node.input):
             _use(block, scope, name, f"{path}/inputs/{place}", needs[number], undefined)
@@ -209,7 +224,17 @@ def _resolve(block: Block, context: nodes.Context, scope: Scope, depth: int) -> 
             for name in child.captured:
                 _use(block, scope, name, where, needs[number], undefined)
     for output in block.outputs:
-        _use(block, scope, output.name, output.path, None, undefined)
+        if output.name not in scope.names and scope.parent is not None and output.name in scope.parent:
+            findings.add(
+                "undefined-value",
+                output.path,
+                f"The output {output.name!r} of the subgraph is defined outside of it.",
+                expected="a value of the subgraph itself",
+                found=output.name,
+                hint="Pass it through a node Identity.",
+            )
+        else:
+            _use(block, scope, output.name, output.path, None, undefined)
     _report_undefined(block, scope, undefined, findings)
     _report_order(block, needs, findings)
 
@@ -293,7 +318,7 @@ def _report_undefined(block: Block, scope: Scope, undefined: dict[str, list[str]
     for name, uses in undefined.items():
         tail = uses[0].removeprefix(f"{block.path}/nodes/").split("/")[0]
         node = block.nodes[int(tail)] if tail.isdigit() else None
-        who = "an output" if node is None else nodes.label(node, int(tail))
+        who = "An output" if node is None else nodes.title(node, int(tail))
         more = f" (and {len(uses) - 1} more)" if len(uses) > 1 else ""
         if not name:
             findings.add("invalid-name", uses[0], "An output has no name.", expected="a name", found="an empty one")
@@ -301,7 +326,7 @@ def _report_undefined(block: Block, scope: Scope, undefined: dict[str, list[str]
         findings.add(
             "undefined-value",
             uses[0],
-            f"{who[0].upper()}{who[1:]}{more} uses the value {name!r}, which nothing defines.",
+            f"{who}{more} uses the value {name!r}, which nothing defines.",
             node=None if node is None else node.name,
             expected="an input, a parameter or an output of a node",
             found=name,
@@ -313,14 +338,17 @@ def _report_order(block: Block, needs: list[set[int]], findings: Findings) -> No
     block.order, cycles = ordering.order(needs)
     for cycle in cycles:
         members = [nodes.label(block.nodes[number], number) for number in cycle]
+        names = [block.nodes[number].name or f"node {number}" for number in cycle]
+        if len(cycle) > _NAMED:
+            for listed in (members, names):
+                listed[_NAMED // 2 : -_NAMED // 2] = ["..."]
         findings.add(
             "cycle",
             f"{block.path}/nodes/{cycle[0]}",
             f"Nodes need each other's outputs: {' → '.join([*members, members[0]])}.",
             node=block.nodes[cycle[0]].name,
             expected="a graph without cycles",
-            found=f"a cycle of {len(cycle)}: "
-            + ", ".join(block.nodes[number].name or f"node {number}" for number in cycle),
+            found=f"a cycle of {len(cycle)}: {', '.join(names)}",
             hint="A loop is written with the operators Loop or Scan.",
         )
     block.sorted = block.order == list(range(len(block.nodes)))
@@ -330,7 +358,7 @@ def _report_order(block: Block, needs: list[set[int]], findings: Findings) -> No
         findings.add(
             "not-sorted",
             f"{block.path}/nodes/{early}",
-            f"{nodes.label(block.nodes[early], early).capitalize()} comes before "
+            f"{nodes.title(block.nodes[early], early)} comes before "
             f"{nodes.label(block.nodes[late], late)}, whose output it uses.",
             severity="warning",
             node=block.nodes[early].name,

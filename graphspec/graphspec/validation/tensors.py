@@ -151,11 +151,25 @@ def check_attribute(findings: Findings, attribute: onnx.AttributeProto, path: st
         check_type(findings, type_, f"{path}/{number}", node)
 
 
-def check_type(findings: Findings, proto: onnx.TypeProto, path: str, node: str | None = None, depth: int = 0) -> None:
-    """Check a declared type: element types that exist, dimensions that are not negative."""
+def check_type(findings: Findings, proto: onnx.TypeProto, path: str, node: str | None = None, depth: int = 0) -> bool:
+    """Check a declared type: element types that exist, dimensions that are not negative.
+
+    Returns:
+        Whether it is sound.
+    """
+    before = findings.errors
     kind = proto.WhichOneof("value")
     if depth > _MAX_NESTING:
         findings.add("too-deep", path, "The type is nested too deeply.", node=node)
+    elif kind is None or (kind == "map_type" and proto.map_type.key_type not in dtypes.BY_ONNX):
+        findings.add(
+            "invalid-dtype",
+            path,
+            "The declared type does not say what its elements are.",
+            node=node,
+            expected="a type of ONNX",
+            found="nothing" if kind is None else f"keys of element type {proto.map_type.key_type}",
+        )
     elif kind in {"tensor_type", "sparse_tensor_type"}:
         tensor = getattr(proto, kind)
         if tensor.elem_type not in dtypes.BY_ONNX:
@@ -181,3 +195,4 @@ def check_type(findings: Findings, proto: onnx.TypeProto, path: str, node: str |
         check_type(findings, getattr(proto, kind).elem_type, path, node, depth + 1)
     elif kind == "map_type":
         check_type(findings, proto.map_type.value_type, path, node, depth + 1)
+    return findings.errors == before

@@ -188,6 +188,12 @@ def known(proto: onnx.TypeProto | None) -> bool:
     return schema_text(proto) is not None
 
 
+def ranked(proto: onnx.TypeProto) -> bool:
+    """Whether the number of dimensions is known, where there is one."""
+    kind = proto.WhichOneof("value")
+    return kind is not None and (kind not in {"tensor_type", "sparse_tensor_type"} or shape_of(proto) is not None)
+
+
 def element_type(name: str) -> int:
     """The ONNX number of one of our dtype names."""
     return int(dtypes.BY_NAME[name].onnx)
