@@ -16,7 +16,7 @@ import onnx
 import onnx_ir as ir
 
 import graphspec as gs
-from graphspec import FeedError, GraphSpecError, Problem, Report, ValueInfo
+from graphspec import FeedError, GraphSpecError, LoadError, Problem, Report, ValueInfo
 from graphspec_server import wire
 from graphspec_server._text import pointer
 from graphspec_server.codec import decode_tensors
@@ -233,8 +233,17 @@ def _read(source: Source) -> tuple[onnx.ModelProto, Report]:
         value, path = _json_form(source)
         proto = gs.load_graph_proto(value, path)
     report = gs.validate(proto)
+    _refuse_bytes(report, path)
     below = tuple(dataclasses.replace(problem, path=path + problem.path) for problem in report.problems)
     return proto, dataclasses.replace(report, problems=below)
+
+
+def _refuse_bytes(report: Report, path: str) -> None:
+    """Protobuf hands out names that are not UTF-8 as bytes, which no answer can hold."""
+    texts: list[Any] = [part for name, info in report.values.items() for part in (name, *(info.shape or ()))]
+    texts += [text for problem in report.problems for text in problem.to_dict().values()]
+    if any(isinstance(text, bytes) for text in texts):
+        raise LoadError("A name of the graph is not UTF-8.", code="bad-encoding", path=path, expected="UTF-8")
 
 
 def _json_form(source: str | dict[str, Any]) -> tuple[Any, str]:

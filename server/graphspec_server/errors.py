@@ -180,6 +180,7 @@ def _failure(
     return Failure(status, body, headers or {})
 
 
-def _shortened(text: str) -> str:
-    """Names in messages are the client's, and may be as long as its request."""
+def _shortened(text: object) -> str:
+    """Names in messages are the client's: as long as its request, and from protobuf not even always text."""
+    text = text if isinstance(text, str) else str(text)
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"

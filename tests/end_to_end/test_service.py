@@ -6,8 +6,6 @@ import concurrent.futures
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -160,47 +158,6 @@ def test_running_requests_finish_before_it_stops(start_server):
         os.kill(server.process.pid, signal.SIGTERM)
         assert run.result().status_code == 200
     assert server.process.wait(30) == 0
-
-
-def run_command(*arguments, **settings):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GRAPHSPEC_")}
-    return subprocess.run(
-        [sys.executable, "-m", "graphspec_server", *arguments],
-        env=kept | settings,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "settings", "code", "words"),
-    [
-        pytest.param(["--host", "0.0.0.0"], {}, 2, "GRAPHSPEC_API_KEYS", id="exposed"),
-        pytest.param([], {"GRAPHSPEC_HOST": "::"}, 2, "GRAPHSPEC_ALLOW_ANONYMOUS", id="exposed-by-environment"),
-        pytest.param(["--port", "http"], {}, 2, "port", id="bad-option"),
-        pytest.param([], {"GRAPHSPEC_RUN_SECONDS": "soon"}, 2, "run_seconds", id="bad-variable"),
-        pytest.param(["--nope"], {}, 2, "--nope", id="unknown-option"),
-        pytest.param(["--host", "203.0.113.1", "--allow-anonymous"], {}, 1, "cannot listen", id="not-ours"),
-        pytest.param(["--repository", "/dev/null/graphs"], {}, 1, "graph store", id="no-directory"),
-    ],
-)
-def test_it_refuses_to_start(tmp_path, arguments, settings, code, words):
-    if "--repository" not in arguments:
-        arguments = [*arguments, "--repository", str(tmp_path)]
-    result = run_command(*arguments, **settings)
-    assert result.returncode == code
-    assert words in result.stderr
-    assert "Traceback" not in result.stderr
-    assert result.stdout == ""
-
-
-def test_help_lists_every_option():
-    result = run_command("--help")
-    assert result.returncode == 0
-    for option in ("--host", "--port", "--workers", "--repository", "--max-body-bytes", "--run-seconds"):
-        assert option in result.stdout
 
 
 def test_it_listens_elsewhere_with_keys(start_server):

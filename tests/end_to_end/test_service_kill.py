@@ -16,7 +16,7 @@ UPLOADS = 150
 THREADS = 6
 
 
-def graph(number, size=2000):
+def graph(number, size=1000):
     """A graph of its own, large enough that writing it takes a moment."""
     values = [(number * 7 + i) % 1000 / 8 for i in range(size)]
     return {
@@ -72,7 +72,7 @@ def check_whole(client, acknowledged, documents, directory):
     assert not [path for path in directory.iterdir() if path.suffix not in (".onnx", ".json")]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_kill_while_uploading(start_server, tmp_path, seed):
     chance = random.Random(seed)
     documents = [graph(1000 * seed + number) for number in range(UPLOADS)]
