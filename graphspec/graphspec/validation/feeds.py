@@ -181,11 +181,12 @@ class _Slot:
         type_, self.shape = _type_of(value), _shape_of(value)
         self.convert: Convert = array_of(type_)
         shape = self.shape
-        self.rank = -1 if shape is None else len(shape)  # -1: never equal, so that the slow way decides
+        dense = isinstance(type_, ir.TensorType) and type_.dtype not in {ir.DataType.STRING, ir.DataType.UNDEFINED}
+        self.dtype = np.dtype(type_.dtype.numpy() if type_ is not None and dense else np.void)
+        # No array has a rank of -1: then the slow way decides.
+        self.rank = len(shape) if shape is not None and dense else -1
         self.fixed = [(axis, size) for axis, size in enumerate(shape or ()) if isinstance(size, int)]
         self.symbolic = [(axis, size) for axis, size in enumerate(shape or ()) if isinstance(size, str)]
-        dense = isinstance(type_, ir.TensorType) and type_.dtype not in {ir.DataType.STRING, ir.DataType.UNDEFINED}
-        self.dtype = np.dtype(type_.dtype.numpy()) if type_ is not None and dense else None
 
     def shape_problems(self, array: Any, where: str, symbols: dict[str, tuple[int, str, int]]) -> Iterable[Problem]:
         """What is wrong with the shape of an array; ``symbols`` remembers size, feed and axis of each symbol."""
