@@ -125,7 +125,8 @@ def rounding(op_type: str) -> Unary:
     return apply
 
 
-floor, ceil, rint = rounding("Floor"), rounding("Ceil"), rounding("Round")
+floor, ceil = rounding("Floor"), rounding("Ceil")
+rint = unary("Round", "float")
 
 
 def trunc(x: Any) -> Value:
@@ -293,8 +294,10 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 def round_(a: Any, decimals: int = 0) -> Value:
     """To the nearest number of so many decimals, halves to even."""
     value = lift(a)
-    if decimals == 0 or _dtypes.kind(value.dtype) in "biu":
-        return rint(value)
+    if _dtypes.kind(value.dtype) in "biu":
+        return positive(value)
+    if decimals == 0:
+        return emit("Round", value)
     factor = scalar(10.0**decimals, value)
     return emit("Div", emit("Round", emit("Mul", value, factor)), factor)
 

@@ -12,7 +12,7 @@ from graphspec_client import _values
 from graphspec_client._answers import Answer
 from graphspec_client._codec import Array, encode_feeds
 from graphspec_client._elementwise import multiply
-from graphspec_client._emit import lift
+from graphspec_client._emit import emit, lift
 from graphspec_client._exceptions import GraphSpecClientError, TraceError
 from graphspec_client._reductions import sum_
 from graphspec_client._requests import Flow, ask
@@ -66,6 +66,8 @@ def backward_flow(_client: Any, tensor: Any, cotangent: Any = None) -> Flow[None
     targets = [one for one in _values.ancestors([value]) if one.slot is not None and one.requires_grad]
     if not value.requires_grad or not targets:
         raise TypeError("No tensor with requires_grad=True leads here by way of floating-point numbers.")
+    if value.shape is None or not all(isinstance(size, int) for size in value.shape):
+        yield from evaluate_flow(_client, value)  # as long as its values say
     loss = _scalar(value, cotangent)
     yield from _detached(_client, [loss])
     extra = [value] if value.kind == "node" and loss is not value and value.data is None else []
@@ -84,16 +86,17 @@ def backward_flow(_client: Any, tensor: Any, cotangent: Any = None) -> Flow[None
 def _scalar(value: Value, cotangent: Any) -> Value:
     """What is differentiated: the value itself, or the sum of its elements times the cotangent's."""
     if value.kind != "node":
-        value = multiply(value, np.ones((), value.array().dtype))  # a graph cannot give its own input
+        value = emit("Identity", value)  # a graph cannot give its own input
     if cotangent is None:
-        shape = _values.known_shape(value)
-        if shape == ():
+        if value.shape == ():
             return value
-        if all(size == 1 for size in shape):
+        if all(size == 1 for size in value.shape or ()):
             return sum_(value)
-        raise ValueError(f"backward() of a tensor of shape {shape} needs a cotangent of that shape; of a scalar, none.")
+        raise ValueError(
+            f"backward() of a tensor of shape {value.shape} needs a cotangent of that shape; of a scalar, none."
+        )
     weights = lift(cotangent, value.dtype)
-    if weights.shape != _values.known_shape(value):
+    if weights.shape != value.shape:
         raise ValueError(f"The cotangent has shape {weights.shape}, the tensor {value.shape}.")
     return sum_(multiply(value, weights))
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from graphspec_client import _dtypes
 from graphspec_client._emit import cast, emit, emit_all, is_value, lift
-from graphspec_client._shaping import INT_MAX, INT_MIN, expand_dims, sizes, transpose
+from graphspec_client._shaping import INT_MAX, INT_MIN, expand_dims, shape_of, sizes, transpose
 from graphspec_client._values import Value, ints
 
 
@@ -129,7 +129,7 @@ def _advanced(value: Value, arrays: list[Value | None]) -> Value:
     rest = [axis for axis in range(value.rank) if axis not in axes]
     front = transpose(value, [*axes, *rest]) if axes != list(range(len(axes))) else value
     rank = max(array.rank for array in given)
-    shape = emit("Shape", _sum(given))
+    shape = shape_of(_sum(given))
     columns = [emit("Unsqueeze", emit("Expand", cast(array, "int64"), shape), ints([-1])) for array in given]
     picked = emit("GatherND", front, emit_all("Concat", columns, {"axis": -1})[0])
     adjacent = axes == list(range(axes[0], axes[0] + len(axes)))

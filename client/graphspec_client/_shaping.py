@@ -36,6 +36,12 @@ def sizes(items: int | Value | Sequence[Any]) -> Value:
     return parts[0] if len(parts) == 1 else emit_all("Concat", parts, {"axis": 0})[0]
 
 
+def shape_of(value: Value) -> Value:
+    """The shape as a value of the graph: a constant where all sizes are known."""
+    known = [size for size in value.shape or () if isinstance(size, int)]
+    return ints(known) if value.shape is not None and len(known) == len(value.shape) else emit("Shape", value)
+
+
 def reshape(a: Any, /, shape: Any = None, *, newshape: Any = None) -> Value:
     """The same elements, in order, in another shape; one size may be -1."""
     target = sizes(shape if shape is not None else newshape)
@@ -168,7 +174,7 @@ def roll(a: Any, shift: int, axis: int | None = None) -> Value:
     value = lift(a)
     if axis is None:
         flat = roll(ravel(value), shift, 0)
-        return emit("Reshape", flat, emit("Shape", value))
+        return emit("Reshape", flat, shape_of(value))
     size = dim(value, axis)
     shift = shift % size if isinstance(size, int) and size else shift
     if shift == 0:
@@ -273,9 +279,7 @@ def full_like(a: Any, fill_value: float, dtype: Any = None) -> Value:
     """One number in the shape (and dtype) of another value."""
     value = lift(a)
     one = constant(fill_value, value.dtype if dtype is None else _dtypes.wire_name(dtype))
-    if value.shape is not None and all(isinstance(size, int) for size in value.shape):
-        return emit("Expand", one, ints(list(value.shape)))  # type: ignore[arg-type]
-    return emit("Expand", one, emit("Shape", value))
+    return emit("Expand", one, shape_of(value))
 
 
 zeros_like, ones_like = _filled(0), _filled(1)
