@@ -151,7 +151,7 @@ def elu_vjp(op: Builder, dY: Value, Y: Value, X: Value, *, alpha: float) -> Cota
     return _positive(op, X, dY, op.Mul(dY, _scaled(op, _exp_below(op, X), alpha)))
 
 
-@operator("Selu", since=1)
+@operator("Selu", since=6)
 @widened
 def selu(X: Array, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875) -> Array:
     """Y = gamma × (X where X > 0, else alpha × (exp(X) - 1))."""

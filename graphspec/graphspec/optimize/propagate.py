@@ -17,7 +17,15 @@ from graphspec.operators.attributes import attributes_of
 # A folded constant may be this large, or as large as what it was made from: folding must not blow a model up.
 _MAX_BYTES = 1 << 16
 
-_RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial", "Dropout"}
+_RANDOM = {
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Bernoulli",
+    "Multinomial",
+    "Dropout",
+}
 
 
 def propagate(model: ir.Model) -> None:
@@ -64,6 +72,10 @@ def _check_outputs(graph: ir.Graph, node: ir.Node) -> None:
 
 def infer_outputs(node: ir.Node, opset_imports: dict[str, int], ir_version: int) -> None:
     """Set type and shape of a node's outputs, in place, to what is inferred and declared together."""
+    constant = ir.convenience.get_const_tensor(node.outputs[0]) if _is_constant(node) else None
+    if constant is not None:  # folding makes constants of any type; below opset 9 the schema has floats alone
+        node.outputs[0].type, node.outputs[0].shape = ir.TensorType(constant.dtype), ir.Shape(constant.shape.numpy())
+        return
     _infer_subgraphs(node, opset_imports, ir_version)
     try:
         inferred = infer_node(node, opset_imports, ir_version=ir_version, constants=_foldable)
@@ -94,7 +106,7 @@ def merged(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | N
 def _type_initializers(graph: ir.Graph) -> None:
     for value in graph.initializers.values():
         if value.const_value is not None and value.shape is None:
-            value.shape = ir.Shape(value.const_value.shape)
+            value.shape = ir.Shape(value.const_value.shape.numpy())
         if value.const_value is not None and value.type is None:
             value.type = ir.TensorType(value.const_value.dtype)
 
@@ -124,8 +136,12 @@ def _fold_shape(node: ir.Node) -> list[Any] | None:
     return [numbers if node.op_type == "Shape" else np.prod(numbers, dtype=np.int64).reshape(())]
 
 
+def _is_constant(node: ir.Node) -> bool:
+    return node.op_type == "Constant" and node.domain == ""
+
+
 def _fold(node: ir.Node, opset_imports: dict[str, int]) -> list[Any] | None:
-    if node.op_type in _RANDOM or (node.op_type == "Constant" and node.domain == "") or node.domain not in opset_imports:
+    if node.op_type in _RANDOM or _is_constant(node) or node.domain not in opset_imports:
         return None
     entry = registry.find(node.op_type, node.domain, opset_imports[node.domain])
     if entry is None or any(

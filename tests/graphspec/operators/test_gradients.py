@@ -53,9 +53,11 @@ def test_derived_graph_is_standard_and_portable(sample: Sample) -> None:
     onnx.checker.check_model(proto, full_check=True)
     rng = np.random.default_rng(2)
     values = gs.Session(model).run(feeds)
-    cotangents = {f"{y}_cotangent": rng.standard_normal(values[y].shape).astype(np.float32) for y in of}
+    cotangents = {f"{y}_cotangent": rng.standard_normal(values[y].shape).astype(values[y].dtype) for y in of}
     names = [f"{n}_vjp" for n in wrt_names(sample)]
     ours = gs.Session(derived).run({**feeds, **cotangents}, fetches=names)
+    if not sample.forward:
+        pytest.skip("no other runtime gives the same value, so that none gives the same derivative")
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
