@@ -45,6 +45,9 @@ class SparseTensor(ir.LazyTensor):
             metadata_props={SPARSE_KEY: self.key},
         )
 
+    def __repr__(self) -> str:
+        return f"SparseTensor<{self.dtype},{self.shape}>(name={self.name!r})"
+
     def _dense(self) -> ir.TensorProtocol:
         values = ir.serde.deserialize_tensor(self.proto.values).numpy()
         indices = ir.serde.deserialize_tensor(self.proto.indices).numpy()
@@ -176,9 +179,24 @@ def put_back(proto: onnx.ModelProto, model: ir.Model) -> None:
         return table.get(key)
 
     _put_back_graph(proto.graph, lookup)
+    if proto.ir_version < _FIRST_WITH_FUNCTION_VALUE_INFO and proto.functions:
+        _drop_second_names(proto.graph.value_info)
     for function in proto.functions:
         _put_back_types(function.value_info)
         _put_back_nodes(function.node, lookup)
+
+
+#: Before this IR version onnx_ir writes a function's value_info into the graph, under names that overloads share.
+_FIRST_WITH_FUNCTION_VALUE_INFO = 10
+
+
+def _drop_second_names(values: Any) -> None:
+    seen = set()
+    for index in range(len(values) - 1, -1, -1):
+        if values[index].name in seen:
+            del values[index]
+        else:
+            seen.add(values[index].name)
 
 
 _Lookup = Callable[[str], SparseTensor | None]

@@ -13,6 +13,7 @@ from graphspec.interchange.attributes import AttributeDecoder
 from graphspec.interchange.findings import Findings, describe, is_text, pointer
 from graphspec.interchange.kinds import FIELDS, Kinds, function_kinds
 from graphspec.interchange.limits import DEFAULT_LIMITS, Limits
+from graphspec.interchange.strict_json import walk
 from graphspec.interchange.structure import check
 from graphspec.interchange.value_types import decode_value_info, put_strings
 
@@ -36,9 +37,21 @@ def decode_model(value: Any, *, limits: Limits = DEFAULT_LIMITS) -> onnx.ModelPr
     document = check(doc.Document, value, "", findings)
     findings.raise_if_any()
     assert document is not None
-    model = _ModelDecoder(findings, limits).decode(document)
+    try:
+        model = _ModelDecoder(findings, limits).decode(document)
+    except UnicodeEncodeError:  # cheaper than a look at every string of every document
+        _find_half_surrogates(value, findings)
+        findings.raise_if_any()
+        raise
     findings.raise_if_any()
     return model
+
+
+def _find_half_surrogates(value: Any, findings: Findings) -> None:
+    for path, item in walk(value):
+        texts = [item] if isinstance(item, str) else list(item) if isinstance(item, dict) else []
+        if any(isinstance(text, str) and not is_text(text) for text in texts):
+            findings.add("bad-encoding", "A string holds half of a surrogate pair.", path, expected="Unicode text")
 
 
 class _ModelDecoder:
@@ -115,7 +128,7 @@ class _ModelDecoder:
             kinds = {
                 name: value["kind"]
                 for name, value in cast(dict[str, Any], function.attributes).items()
-                if isinstance(value, dict) and value.get("kind") in FIELDS
+                if isinstance(value, dict) and str(value.get("kind")) in FIELDS
             }
             table.append((function.domain, function.name, function.overload, kinds))
         return function_kinds(table)

@@ -9,7 +9,8 @@ unnamed outputs at the end of a node. Everything else counts, doc strings and th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import onnx
@@ -116,7 +117,20 @@ def _store_raw(tensor: onnx.TensorProto) -> None:
         tensor.raw_data = raw
 
 
+def without_repeats(entries: Sequence[Any]) -> Sequence[Any]:
+    """The entries of a table without those that are there a second time, word for word."""
+    if len(entries) < 2:
+        return entries
+    distinct = {entry.SerializeToString(deterministic=True): entry for entry in entries}
+    return entries if len(distinct) == len(entries) else list(distinct.values())
+
+
 def _sort(repeated: Any, key: _Key) -> None:
+    distinct = without_repeats(repeated)
+    if distinct is not repeated:
+        copies = [type(item).FromString(item.SerializeToString()) for item in distinct]
+        del repeated[:]
+        repeated.extend(copies)
     keys = [key(item) for item in repeated]
     if any(keys[i] > keys[i + 1] for i in range(len(keys) - 1)):
         repeated.sort(key=key)
@@ -150,6 +164,8 @@ def _compare(one: Any, other: Any, path: str, found: list[str], most: int) -> No
     if len(found) >= most or one == other:
         return
     if not isinstance(one, Message) or not isinstance(other, Message):
+        if isinstance(one, float) and struct.pack("<d", one) == struct.pack("<d", other):
+            return  # the same NaN
         found.append(f"{path}: {str(one)[:60]!r} | {str(other)[:60]!r}")
         return
     here = {field.name: (field, value) for field, value in one.ListFields()}

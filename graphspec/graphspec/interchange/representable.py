@@ -89,8 +89,27 @@ class _Walk:
                 if name and name in defined:
                     self.twice(name, f"{path}/{index}/outputs/{position}", node.name or None)
                 defined.add(name)
+            for number, configuration in enumerate(node.device_configurations):
+                self.device(configuration, f"{path}/{index}/device_configurations/{number}", node.name or None)
             for attribute in node.attribute:
                 self.attribute(attribute, f"{path}/{index}/attributes{pointer(attribute.name)}", node.name or None)
+
+    def device(self, configuration: onnx.NodeDeviceConfigurationProto, path: str, node: str | None) -> None:
+        missing = [] if configuration.configuration_id else ["configuration_id"]
+        missing += [
+            f"sharding_spec/{index}/tensor_name"
+            for index, spec in enumerate(configuration.sharding_spec)
+            if not spec.tensor_name
+        ]
+        for field in missing:
+            self.findings.add(
+                "missing-field",
+                "A device configuration names its configuration, and each sharding spec its tensor.",
+                f"{path}/{field}",
+                node=node,
+                expected="a name",
+                found="none",
+            )
 
     def twice(self, name: str, path: str, node: str | None) -> None:
         self.findings.add(

@@ -18,6 +18,7 @@ from graphspec.errors import Problem
 from graphspec.interchange.findings import Findings, pointer, shorten
 from graphspec.interchange.kinds import FIELDS, KIND_NAMES
 from graphspec.interchange.limits import Limits
+from graphspec.interchange.normal import without_repeats
 from graphspec.interchange.tensors import byte_length
 
 _LARGEST = 2**62
@@ -85,6 +86,7 @@ class _Scan:
 
     def function(self, function: onnx.FunctionProto, path: str) -> None:
         self.text(path, function, "name", "domain", "overload", "doc_string")
+        self.present(function.name, f"{path}/name", "function")
         self.texts(function.input, f"{path}/inputs")
         self.texts(function.output, f"{path}/outputs")
         self.texts(function.attribute, f"{path}/attributes")
@@ -94,7 +96,7 @@ class _Scan:
             self.attribute(attribute, f"{path}/attributes{pointer(attribute.name)}", 0, None)
         self.opset(function.opset_import, f"{path}/opset")
         self.nodes(function.node, f"{path}/nodes", 0)
-        self.values(function.value_info, f"{path}/value_info")
+        self.values(without_repeats(function.value_info), f"{path}/value_info")
         self.pairs(function.metadata_props, f"{path}/metadata_props")
 
     def graph(self, graph: onnx.GraphProto, path: str, depth: int) -> None:
@@ -103,7 +105,8 @@ class _Scan:
         self.values(graph.input, f"{path}/inputs")
         for index, output in enumerate(graph.output):
             self.value(output, f"{path}/outputs/{index}")
-        self.values(graph.value_info, f"{path}/value_info")
+            self.present(output.name, f"{path}/outputs/{index}", "output")
+        self.values(without_repeats(graph.value_info), f"{path}/value_info")
         self.named([tensor.name for tensor in graph.initializer], f"{path}/parameters", "parameter")
         for tensor in graph.initializer:
             self.tensor(tensor, f"{path}/parameters{pointer(tensor.name)}")
@@ -125,6 +128,7 @@ class _Scan:
             if self.nodes_seen > self.limits.max_nodes:
                 self.limits.check("max_nodes", self.nodes_seen, f"{path}/{index}")
             where = f"{path}/{index}"
+            self.present(node.op_type, f"{where}/op", "operator", node.name or None)
             self.text(where, node, "op_type", "domain", "name", "overload", "doc_string")
             self.texts(node.input, f"{where}/inputs")
             self.texts(node.output, f"{where}/outputs")
@@ -346,12 +350,14 @@ class _Scan:
             )
 
     def opset(self, entries: Sequence[onnx.OperatorSetIdProto], path: str) -> None:
+        entries = without_repeats(entries)
         domains = [entry.domain for entry in entries]
         self.texts(domains, path)
         self.unique(domains, lambda index: f"{path}{pointer(domains[index])}", "domain")
 
     def pairs(self, entries: Sequence[onnx.StringStringEntryProto], path: str) -> None:
         if entries:
+            entries = without_repeats(entries)
             keys = [entry.key for entry in entries]
             self.texts([*keys, *(entry.value for entry in entries)], path)
             self.unique(keys, lambda index: f"{path}{pointer(keys[index])}", "key")
@@ -359,10 +365,13 @@ class _Scan:
     def named(self, names: Sequence[str], path: str, what: str, node: str | None = None) -> None:
         """Check names that a table needs: none empty, none twice."""
         if "" in names:
-            self.findings.add(
-                "invalid-name", f"The name of a {what} is empty.", path, node=node, expected="a name", found='""'
-            )
+            self.present("", path, what, node)
         self.unique(names, lambda index: f"{path}{pointer(names[index])}", what, node)
+
+    def present(self, name: str, path: str, what: str, node: str | None = None) -> None:
+        if not name:
+            message = f"The name of the {what} is empty."
+            self.findings.add("invalid-name", message, path, node=node, expected="a name", found='""')
 
     def unique(self, names: Sequence[Any], path: Callable[[int], str], what: str, node: str | None = None) -> None:
         if len(set(names)) == len(names):

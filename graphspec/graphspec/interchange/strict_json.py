@@ -80,7 +80,7 @@ def parse_json(data: str | bytes) -> Any:
         raise LoadError(f"The JSON holds a number that cannot be read: {error}.", code="bad-json") from error
     if suspicious:
         findings = Findings()
-        for path, item in _walk(value):
+        for path, item in walk(value):
             if isinstance(item, _Repeated):
                 for key in item.keys_repeated:
                     findings.add(
@@ -99,7 +99,7 @@ def parse_json(data: str | bytes) -> Any:
     return value
 
 
-def _walk(value: Any) -> Iterator[tuple[str, Any]]:
+def walk(value: Any) -> Iterator[tuple[str, Any]]:
     """Every value of a JSON tree with its pointer, in order, without recursion."""
     pending = [("", value)]
     while pending:

@@ -77,11 +77,12 @@ def _decimals(row: dtypes.DType, raw: bytes, shape: list[int]) -> list[Any] | No
     return flat if again == raw else None
 
 
-def encode_float(number: Any) -> float | str:
-    """A float as JSON: the shortest decimal that reads back as the same float of its type."""
+def encode_float(number: Any) -> float | str | dict[str, str]:
+    """A NumPy float as JSON: the shortest decimal that reads back as the same float of its type."""
     value = float(number)
     if math.isnan(value):
-        return "NaN"
+        plain = type(number)(math.nan).tobytes() == number.tobytes()
+        return "NaN" if plain else {"base64": base64.b64encode(number.tobytes()).decode("ascii")}
     if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
     shortest = float(str(number))
@@ -138,9 +139,20 @@ def decode_string(value: Any, path: str, findings: Findings, expected: str = "a 
         return None
 
 
-def decode_float(value: Any, path: str, findings: Findings, dtype: str = "float32") -> float | None:
-    """A float of the given dtype, or ``None`` and a problem."""
-    found = _to_array(dtypes.BY_NAME[dtype], [value], lambda _: path, findings)
+def decode_float(value: Any, path: str, findings: Findings) -> float | None:
+    """A float32, or ``None`` and a problem; the bits of an unusual NaN come as ``{"base64": ...}``."""
+    if type(value) is dict and list(value) == ["base64"]:
+        data = decode_base64(value["base64"], f"{path}/base64", findings)
+        if data is not None and len(data) != 4:
+            findings.add(
+                "raw-data-length",
+                "The base64 is not one float32.",
+                path,
+                expected="4 bytes",
+                found=f"{len(data)} bytes",
+            )
+        return float(np.frombuffer(data, np.float32)[0]) if data is not None and len(data) == 4 else None
+    found = _to_array(dtypes.BY_NAME["float32"], [value], lambda _: path, findings)
     return None if found is None else float(found[0])
 
 

@@ -69,11 +69,14 @@ def print_text(model: onnx.ModelProto) -> str:
     Raises:
         UnsupportedError: Read back, the text would give another model; the problems say what is lost.
     """
-    text = str(onnx.printer.to_text(model))
+    text = ""
     try:
+        text = str(onnx.printer.to_text(model))
         lost = differences(model, parse_text(text))
     except LoadError as error:
         lost = [f"the printed text cannot be read back: {error.message}"]
+    except Exception as error:  # bytes that are not UTF-8, and types that ONNX's printer does not know
+        lost = [f"it cannot be printed: {shorten(str(error), 200)}"]
     if lost:
         raise UnsupportedError(
             problems=[
