@@ -52,7 +52,7 @@ class DataPlane:
         self._record = functools.lru_cache(maxsize=256)(self._read_record)
 
     def close(self) -> None:
-        """Take no more work."""
+        """Forget the work that waits, and hold no threads."""
         self._executor.close()
         self._pool.close()
 

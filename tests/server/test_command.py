@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from graphspec_server.__main__ import main
+from graphspec_server.__main__ import _bind, main
+from graphspec_server.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -49,3 +51,9 @@ def test_help_lists_every_option():
     assert result.returncode == 0
     for option in ("--host", "--port", "--workers", "--repository", "--max-body-bytes", "--run-seconds"):
         assert option in result.stdout
+
+
+def test_answers_are_sent_at_once():
+    """Only on a socket that names its protocol does asyncio turn off the algorithm that holds small packets back."""
+    with _bind(Settings(port=0)) as listener:
+        assert listener.proto == socket.IPPROTO_TCP

@@ -9,8 +9,10 @@ import threading
 import jsonschema
 import pytest
 
+from graphspec_server.app import ROUTES
 from graphspec_server.errors import STATUSES, failure_of
 from graphspec_server.middleware import Door
+from graphspec_server.settings import Settings
 
 
 @pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready"])
@@ -251,3 +253,22 @@ def test_what_failed_to_compile_is_not_kept(service, loss):
     for _ in range(2):
         assert service.post(f"/v1/graphs/{graph_id}/grad", body).status_code == 422
     assert len(service.app.state.data_plane._executor._sessions) == 0
+
+
+def test_an_app_can_be_started_again(service, loss):
+    """As in a notebook: one app, one client after the other."""
+
+    async def visit():
+        async with service.app.router.lifespan_context(service.app):
+            return await service._client.post("/v1/graphs", json=loss)
+
+    answers = [service._runner.run(visit()) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 200]
+
+
+def test_the_documentation_names_every_setting_and_route(root):
+    text = (root / "docs" / "service.md").read_text(encoding="utf-8")
+    settings = {f"`GRAPHSPEC_{name.upper()}`" for name in Settings.model_fields}
+    routes = {f"`{route.method} {route.path.replace('graph_id', 'id')}`" for route in ROUTES}
+    codes = {f"`{kind.code}`" for kind in STATUSES if kind.code != "error"}
+    assert {word for word in settings | routes | codes if word not in text} == set()

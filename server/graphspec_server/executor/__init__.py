@@ -90,5 +90,5 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """Take no more work; do not wait for work that is under way."""
+        """Forget the work that waits; do not wait for work that is under way."""
         ...

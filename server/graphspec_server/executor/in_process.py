@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +26,8 @@ class BoundedPool:
     """
 
     def __init__(self, threads: int, queue: int, seconds: float, name: str) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._new_threads = functools.partial(ThreadPoolExecutor, threads, thread_name_prefix=name)
+        self._pool = self._new_threads()
         self._limit = threads + queue
         self._seconds = seconds
         self._pending = 0
@@ -56,19 +58,17 @@ class BoundedPool:
             raise LimitError("The graph is nested too deep.", code="nesting") from None
 
     def close(self) -> None:
-        """Take no more calls, and forget those that wait."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Forget the calls that wait, and let the threads end; a call that comes later starts new ones."""
+        with self._lock:
+            old, self._pool = self._pool, self._new_threads()
+        old.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, function: Callable[[float], T], deadline: float) -> Future[T]:
         with self._lock:
             if self._pending >= self._limit:
                 raise Overloaded("Too many runs are waiting; try again later.", expected=f"at most {self._limit}")
             self._pending += 1
-        try:
             future = self._pool.submit(function, deadline)
-        except RuntimeError:  # the pool is closed
-            self._done()
-            raise Overloaded("The service is shutting down.") from None
         future.add_done_callback(lambda _: self._done())
         return future
 
@@ -101,5 +101,5 @@ class InProcessExecutor:
         return await self._pool.call(run)
 
     def close(self) -> None:
-        """Take no more runs."""
+        """Forget the runs that wait."""
         self._pool.close()
