@@ -16,7 +16,7 @@ COPY --from=build /opt/graphspec /opt/graphspec
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin graphspec \
  && install -d -o graphspec -g graphspec /data
 # Inside the container the service listens on every address without API keys: who can reach it is decided
-# where the port is published. To ask for keys, set GRAPHSPEC_API_KEYS and GRAPHSPEC_ALLOW_ANONYMOUS=0.
+# where the port is published. Set GRAPHSPEC_API_KEYS (keys, separated by commas) to ask for them nevertheless.
 ENV PATH=/opt/graphspec/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

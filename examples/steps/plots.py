@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy import ndimage
 
-BLUE, ORANGE, GREEN, RED, GREY = "#2458a6", "#e07b00", "#1a7f37", "#c62828", "#666666"
+BLUE, ORANGE, GREEN, RED, GREY = "#2458a6", "#e07b00", "#1a7f37", "#c62828", "#555555"
 
 
 def _plain(axes: Axes) -> None:
@@ -50,9 +51,9 @@ def training_picture(
     loss_axes.legend(frameon=False)
     accuracy_axes.plot(range(1, len(accuracies) + 1), accuracies, color=ORANGE, linewidth=2)
     accuracy_axes.set(xlabel="epoch", ylabel="held-out accuracy (%)", ylim=(min(90.0, min(accuracies) - 1), 100))
-    accuracy_axes.annotate(
-        f"{accuracies[-1]:.1f} %", (len(accuracies), accuracies[-1]), (0, -16), textcoords="offset points", ha="right"
-    )
+    accuracy_axes.axhline(accuracies[-1], color=GREY, linewidth=0.8, linestyle=":")
+    accuracy_axes.text(0, accuracies[-1] + 0.3, f"{accuracies[-1]:.1f} %", color=GREY)
+    accuracy_axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (loss_axes, accuracy_axes):
         _plain(axes)
 
@@ -71,28 +72,31 @@ def training_picture(
 
 
 def saliency_picture(path: Path, found: Mapping[str, tuple[np.ndarray, np.ndarray, str]]) -> None:
-    """One row a network: what it saw, where its top logit is sensitive, and the two together.
+    """One row a network: what it saw, the gradient, and where it is strong, with the outline of what was seen.
 
     Args:
         path: The PNG to write.
         found: By network: the picture (224, 224) in [0, 1], the gradient (3, 224, 224), and what the logit is.
     """
-    figure = Figure(figsize=(9.4, 3.1 * len(found)), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.2 * len(found) + 0.3), layout="constrained")
     rows = figure.subplots(len(found), 3, squeeze=False)
     for axes, (network, (picture, gradient, logit)) in zip(rows, found.items(), strict=True):
-        strength = ndimage.gaussian_filter(np.abs(gradient).max(axis=0), 2.0)
-        strength = np.clip(strength / np.quantile(strength, 0.995), 0, 1)
+        signed = gradient.sum(axis=0)
+        signed /= np.quantile(np.abs(signed), 0.99)
+        strength = ndimage.gaussian_filter(np.abs(gradient).max(axis=0), 3.0)
+        strength /= np.quantile(strength, 0.995)
         axes[0].imshow(picture, cmap="gray_r", vmin=0, vmax=1)
-        axes[0].set_title("input, 224 × 224")
-        shown = axes[1].imshow(strength, cmap="magma", vmin=0, vmax=1)
-        axes[1].set_title(f"|∂ {logit} / ∂ pixel|")
-        axes[2].imshow(picture, cmap="gray_r", vmin=0, vmax=1.6)
-        axes[2].imshow(strength, cmap="inferno", alpha=0.85 * strength, vmin=0, vmax=1)
-        axes[2].set_title("both")
+        axes[0].set_title("input, a digit at 224 × 224")
         axes[0].set_ylabel(network, fontsize=13)
+        slope = axes[1].imshow(signed, cmap="RdBu_r", vmin=-1, vmax=1)
+        axes[1].set_title(f"∂ {logit} / ∂ pixel")
+        power = axes[2].imshow(strength, cmap="magma", vmin=0, vmax=1)
+        axes[2].contour(ndimage.gaussian_filter(picture, 2.0), [0.5], colors="white", linewidths=1.2)
+        axes[2].set_title("its magnitude, smoothed")
+        figure.colorbar(slope, ax=axes[1], fraction=0.046, ticks=[-1, 0, 1])
+        figure.colorbar(power, ax=axes[2], fraction=0.046, ticks=[0, 1])
         for ax in axes:
             ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
-        figure.colorbar(shown, ax=axes[1], fraction=0.046, ticks=[0, 1], label="relative")
-    figure.suptitle("random weights (seeded): the maps show the architectures, not what a trained network attends to")
+            ax.spines[:].set_color("#cccccc")
+    figure.suptitle("Random weights (seeded): the maps show the architectures, not what a trained network attends to.")
     figure.savefig(path, dpi=120)

@@ -44,9 +44,15 @@ class Finding:
 
 
 def picture(index: int) -> np.ndarray:
-    """An image of the digits data set, 8 × 8, scaled up to 224 × 224, in [0, 1]."""
-    image: np.ndarray = np.clip(ndimage.zoom(load_digits().images[index] / 16, 28, order=1), 0, 1)
-    return image
+    """An image of the digits data set, 8 × 8 and a margin, scaled up to 224 × 224, in [0, 1].
+
+    It gets a little grain: on a perfectly even background the entries of a max pool's windows tie, and where they tie
+    a gradient is one of several that no difference quotient need agree with.
+    """
+    image = ndimage.zoom(np.pad(load_digits().images[index] / 16, 1), 22.4, order=1)
+    grain = np.random.default_rng(index).random(image.shape)
+    scaled: np.ndarray = np.clip(image, 0, 1) * 0.98 + grain * 0.02
+    return scaled
 
 
 def pixels(image: np.ndarray) -> np.ndarray:
@@ -76,7 +82,7 @@ def examine(client: Client, network: str, image: np.ndarray) -> Finding:
 
     # Uphill by the gradient, the logit must rise by the gradient's length.
     length = float(np.linalg.norm(gradient))
-    step = 1e-2 * (gradient / length).astype(np.float32)
+    step = 3e-3 * (gradient / length).astype(np.float32)
     ends = [float(session.run([logits], {data: feeds[data] + sign * step})[0].flat[top]) for sign in (1, -1)]
     slope = (ends[0] - ends[1]) / (2 * float(np.linalg.norm(step)))
     return Finding(image, gradient[0], top, off, abs(slope / length - 1), seconds)
@@ -92,14 +98,14 @@ def run(client: Client, path: Path, networks: tuple[str, ...] = tuple(NETWORKS))
         CheckError: An output differs from ONNX Runtime's, or a gradient from a central difference.
     """
     found = {}
-    for name in tqdm(networks, desc="4 networks", leave=False):
+    for name in tqdm(networks, desc="4 networks", unit=" network", leave=False):
         file, index = NETWORKS[name]
         found[name] = examine(client, file, picture(index))
         check(f"{name}'s difference from ONNX Runtime", found[name].off, at_most=1e-4)
-        check(f"{name}'s gradient against a central difference", found[name].slope_off, at_most=2e-2)
+        check(f"{name}'s gradient against a central difference", found[name].slope_off, at_most=1e-2)
     saliency_picture(path, {n: (f.picture, f.gradient, f"logit {f.logit}") for n, f in found.items()})
     return "; ".join(
-        f"{name}: {f.off:.0e} from ONNX Runtime, gradient of logit {f.logit} by pixel {f.slope_off:.1%} from a "
-        f"central difference, {f.seconds:.1f} s"
+        f"{name} within {f.off:.0e} of ONNX Runtime, gradient of logit {f.logit} by pixel within {f.slope_off:.2%} of "
+        f"a central difference ({f.seconds:.1f} s)"
         for name, f in found.items()
     )
