@@ -13,7 +13,7 @@ from samples.sample import Floats, Sample
 
 
 def arrays_of(sample: Sample, dtype: Any, rng: np.random.Generator) -> list[np.ndarray | None]:
-    """The inputs of a sample: floats drawn, the rest as it is (floating-point arrays in ``dtype``)."""
+    """The inputs of a sample: floats drawn, the rest as it is (arrays of NumPy's float64 in ``dtype``)."""
     arrays: list[np.ndarray | None] = []
     for given in sample.inputs:
         if isinstance(given, Floats):
@@ -22,7 +22,7 @@ def arrays_of(sample: Sample, dtype: Any, rng: np.random.Generator) -> list[np.n
             arrays.append(None)
         else:
             array = np.asarray(given)
-            arrays.append(array.astype(dtype) if array.dtype.kind == "f" else array)
+            arrays.append(array.astype(dtype) if array.dtype == np.float64 else array)
     return arrays
 
 

@@ -7,10 +7,11 @@ import importlib
 # One line a family, in the order of the folder's listing.
 _FAMILIES = (
     "arithmetic", "elementwise", "logical", "casting", "activation", "dropout", "linear_algebra",
-    "shape", "joining", "padding", "indexing", "selection", "generators",
+    "shape", "joining", "padding", "resize", "indexing", "selection", "generators",
     "control_flow", "sequence",
-    "convolution", "pooling",
+    "convolution", "pooling", "recurrent",
     "reduction", "cumulative", "einsum", "softmax", "loss",
+    "normalization", "group_normalization", "local_normalization",
 )  # fmt: skip
 
 for _family in _FAMILIES:

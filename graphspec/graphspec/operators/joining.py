@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphspec.errors import NoGradientRule
+from graphspec.operators._sizes import reasonable
 from graphspec.operators._types import Array, Builder, Cotangent, Cotangents, Value
 from graphspec.operators.registry import ZERO, operator
 
@@ -85,6 +86,7 @@ def tile(input: Array, repeats: Array) -> Array:
     times = [int(n) for n in repeats]
     if len(times) != input.ndim or any(n < 0 for n in times):
         raise ValueError(f"repeats {times} are not one count per dimension of {list(input.shape)}.")
+    reasonable((n * d for n, d in zip(times, input.shape, strict=True)), input.itemsize)
     return np.tile(input, times)
 
 

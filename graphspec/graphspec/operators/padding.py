@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from graphspec.inference import known_constant
 from graphspec.operators._moves import scatter_back
+from graphspec.operators._sizes import reasonable
 from graphspec.operators._types import Array, Builder, Cotangent, Cotangents, Value
 from graphspec.operators.registry import ZERO, operator
 
@@ -145,6 +146,7 @@ def _padded(data: Array, pads: Any, axes: Any, mode: str, value: Any) -> Array:
     kept = data[tuple(keep)]
     if all(width == (0, 0) for width in widths):
         return kept
+    reasonable((n + sum(w) for n, w in zip(kept.shape, widths, strict=True)), data.itemsize)
     if mode == "constant":
         return np.pad(kept, widths, mode="constant", constant_values=value)
     return np.pad(kept, widths, mode=cast("Any", mode))

@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphspec.operators._moves import scatter_back
+from graphspec.operators._sizes import reasonable
 from graphspec.operators._types import Array, Builder, Cotangents, Value
 from graphspec.operators.indexing import add_at
 from graphspec.operators.registry import ZERO, operator
@@ -21,6 +22,7 @@ def one_hot(indices: Array, depth: Array, values: Array, *, axis: int = -1) -> A
     if count < 0 or values.shape != (2,):
         raise ValueError(f"depth {count} or values of shape {list(values.shape)} are not valid.")
     whole = np.asarray(indices).astype(np.int64)
+    reasonable((*whole.shape, count), values.itemsize)
     whole = np.where(whole < 0, whole + count, whole)
     axis = axis + whole.ndim + 1 if axis < 0 else axis
     places = np.reshape(np.arange(count), (-1,) + (1,) * (whole.ndim - axis))

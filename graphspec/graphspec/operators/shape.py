@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphspec.operators._moves import shape_of
+from graphspec.operators._sizes import reasonable
 from graphspec.operators._types import Array, Builder, Cotangents, Value
 from graphspec.operators.registry import ZERO, operator
 
@@ -138,7 +139,8 @@ def transpose_vjp(op: Builder, dY: Value, Y: Value, data: Value, *, perm: Sequen
 @operator("Expand")
 def expand(input: Array, shape: Array) -> Array:
     """Input broadcast with ``shape``, both ways: where shape says 1, input's dimension stays."""
-    return np.broadcast_to(input, np.broadcast_shapes(input.shape, tuple(int(d) for d in shape)))
+    wanted = reasonable(shape, input.itemsize)
+    return np.broadcast_to(input, reasonable(np.broadcast_shapes(input.shape, wanted), input.itemsize))
 
 
 @expand.vjp

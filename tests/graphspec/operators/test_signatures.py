@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,11 +24,18 @@ def _schemas(entry: registry.Operator) -> list[onnx.defs.OpSchema]:
     versions = [
         s
         for s in onnx.defs.get_all_schemas_with_history()
-        if (s.name, s.domain) == (entry.op_type, entry.domain) and not s.deprecated
+        if (s.name, s.domain) == (entry.op_type, entry.domain) and (not s.deprecated or s.since_version == entry.since)
     ]
     started = [s for s in versions if s.since_version <= entry.since]
     base = max((s.since_version for s in started), default=0)
     return [s for s in versions if base <= s.since_version < end]
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_text(v) for v in value]
+    value = value.decode() if isinstance(value, bytes) else value
+    return "forward" if value == "foward" else value  # GRU's first schema misspells it
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=repr)
@@ -42,7 +50,7 @@ def test_signature_is_the_schema(entry: registry.Operator) -> None:
             default = attribute.default_value
             if default.type != onnx.AttributeProto.UNDEFINED:
                 expected = onnx.helper.get_attribute_value(default)
-                expected = expected.decode() if isinstance(expected, bytes) else expected
+                expected = _text(expected)
                 found = entry.attributes[name]
                 if isinstance(expected, float):
                     assert np.float32(found) == np.float32(expected), name
@@ -65,7 +73,14 @@ def test_signature_is_the_schema(entry: registry.Operator) -> None:
         assert names[: len(newest.inputs)] == [i.name for i in newest.inputs]
 
 
+# Samples are tensors; operators on sequences and optional values are tested in test_sequence_corners.py.
+UNSAMPLED = {
+    "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt", "SequenceConstruct",
+    "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence",
+}  # fmt: skip
+
+
 def test_every_operator_has_samples() -> None:
     sampled = {(s.domain, s.op_type) for s in ALL}
     missing = {(e.domain, e.op_type) for e in ENTRIES} - sampled
-    assert not missing
+    assert missing == {("", op_type) for op_type in UNSAMPLED}

@@ -1,0 +1,78 @@
+"""Resize where a sample cannot reach: old forms, cubic weights, sizes, and what it refuses."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+
+import graphspec as gs
+from graphspec.testing import check_derivatives
+from samples.build import arrays_of, build
+from samples.resize import SAMPLES
+
+CHECKED_HERE = [s for s in SAMPLES if not s.forward and s.id != "linear-corners"]
+WITH_SIZES = [s for s in SAMPLES if len(s.inputs) == 4]
+
+
+def _model(sample, dtype):  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(zlib.crc32(sample.label.encode()))
+    return build(sample, arrays_of(sample, dtype, rng), symbolic=False)
+
+
+@pytest.mark.parametrize("sample", CHECKED_HERE, ids=lambda s: s.label)
+def test_value_agrees_with_onnx_runtime_in_float32(sample) -> None:  # type: ignore[no-untyped-def]
+    if sample.id == "cubic-antialias":
+        pytest.skip("ONNX Runtime's antialiased weights are those of another library; the backend suite has the case")
+    model, feeds = _model(sample, np.float32)
+    theirs = ort.InferenceSession(ir.to_proto(model).SerializeToString()).run(None, feeds)[0]
+    np.testing.assert_allclose(gs.Session(model).run(feeds)["y0"], theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("sample", WITH_SIZES, ids=lambda s: s.label)
+def test_derivative_with_sizes(sample) -> None:  # type: ignore[no-untyped-def]
+    model, feeds = _model(sample, np.float64)
+    assert check_derivatives(model, feeds, ["y0"], ["x0"], order=2).checks
+
+
+def _resize(attributes: str, scales: str = "{1.0, 2.0}") -> ir.Model:
+    return gs.load(
+        f"""<ir_version: 10, opset_import: ["" : 21]>
+        agraph (float[n, m] x) => (float[p, q] y) <float[2] s = {scales}> {{ y = Resize <{attributes}> (x, , s) }}"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "scales", "shape", "match"),
+    [
+        ('mode = "nearest"', "{1.0, 2.0}", (2, 0), "empty"),
+        ('mode = "nearest"', "{1.0, 1e12}", (2, 3), "memory"),
+    ],
+    ids=["empty", "huge"],
+)
+def test_refused(attributes: str, scales: str, shape: tuple[int, ...], match: str) -> None:
+    session = gs.Session(_resize(attributes, scales))
+    with pytest.raises((gs.ExecutionError, gs.LimitError), match=match):
+        session.run({"x": np.ones(shape, np.float32)})
+
+
+def test_scales_have_no_rule_yet() -> None:
+    with pytest.raises(gs.NoGradientRule, match="Resize"):
+        gs.vjp(_resize('mode = "linear"'), ["y"], ["s"])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_integers_round_and_saturate(dtype: type) -> None:
+    limits = np.iinfo(dtype)
+    model = gs.load(
+        f"""<ir_version: 10, opset_import: ["" : 21]>
+        agraph ({np.dtype(dtype).name}[2, 4] x) => ({np.dtype(dtype).name}[2, 8] y) <float[2] s = {{1.0, 2.0}}>
+        {{ y = Resize <mode = "cubic"> (x, , s) }}"""
+    )
+    x = np.array([[limits.min, limits.max, limits.max, limits.min]] * 2, dtype=dtype)
+    y = gs.Session(model).run({"x": x})["y"]
+    assert y.dtype == dtype
+    assert y.max() == limits.max  # the cubic overshoots there
