@@ -112,8 +112,9 @@ def pad_spatial(X: Array, begin: Sequence[int], end: Sequence[int], value: Any =
     if not any(begin) and not any(end):
         return X
     crop = tuple(slice(max(-b, 0), size - max(-e, 0)) for b, e, size in zip(begin, end, X.shape[2:], strict=True))
+    where: tuple[Any, ...] = (..., *crop)
     widths = [(0, 0), (0, 0)] + [(max(b, 0), max(e, 0)) for b, e in zip(begin, end, strict=True)]
-    return np.pad(X[(..., *crop)], widths, constant_values=value)
+    return np.pad(X[where], widths, constant_values=value)
 
 
 def view(X: Array, w: Windows, fill: Any = 0) -> Array:
@@ -125,6 +126,14 @@ def view(X: Array, w: Windows, fill: Any = 0) -> Array:
     steps = tuple(slice(None, (o - 1) * s + 1, s) for o, s in zip(w.out, w.strides, strict=True))
     inside = tuple(slice(None, None, d) for d in w.dilations)
     return views[(slice(None), slice(None), *steps, *inside)]
+
+
+def places(place: Sequence[int], w: Windows) -> list[slice]:
+    """Where one place of the kernel lies in the padded input, over all windows."""
+    return [
+        slice(p * d, p * d + (o - 1) * s + 1, s)
+        for p, d, o, s in zip(place, w.dilations, w.out, w.strides, strict=True)
+    ]
 
 
 def counts(spatial: Sequence[int], w: Windows, *, include_pad: bool) -> Array:

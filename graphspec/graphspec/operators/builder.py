@@ -35,6 +35,7 @@ class Builder:
         self.ir_version = ir_version
         self.nodes: list[ir.Node] = []
         self._constants: dict[tuple[Any, ...], ir.Value] = {}
+        self._tried: dict[str, int] = {}
 
     @property
     def opset(self) -> int:
@@ -106,10 +107,11 @@ class Builder:
 
     def fresh(self, stem: str) -> str:
         """A name not taken yet: ``stem`` itself, or with the first free number behind it."""
-        name, n = stem, 1
+        name, n = stem, self._tried.get(stem, 1)
         while name in self.names:
             n += 1
             name = f"{stem}_{n}"
+        self._tried[stem] = n  # so that the next search starts here: the search as a whole stays linear
         self.names.add(name)
         return name
 

@@ -68,18 +68,10 @@ def _depthwise(X: Array, W: Array, w: Windows) -> Array:
     padded = _windows.pad_spatial(X, w.begin, w.end)
     Y = np.zeros((*X.shape[:2], *w.out), X.dtype)
     for place in itertools.product(*(range(k) for k in w.kernel)):
-        Y += padded[(slice(None), slice(None), *_places(place, w))] * W[(slice(None), 0, *place)].reshape(
-            -1, *[1] * len(w.out)
-        )
+        where: tuple[Any, ...] = (slice(None), 0, *place)
+        factor = W[where].reshape(-1, *[1] * len(w.out))
+        Y += padded[(slice(None), slice(None), *_windows.places(place, w))] * factor
     return Y
-
-
-def _places(place: Sequence[int], w: Windows) -> list[slice]:
-    """Where one place of the kernel lies in the padded input, over all windows."""
-    return [
-        slice(p * d, p * d + (o - 1) * s + 1, s)
-        for p, d, o, s in zip(place, w.dilations, w.out, w.strides, strict=True)
-    ]
 
 
 @conv.vjp

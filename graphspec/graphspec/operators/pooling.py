@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,18 +51,10 @@ def _extreme(X: Array, w: Windows, lowest: Any) -> Array:
     padded = _windows.pad_spatial(X, w.begin, w.end, lowest)
     Y: Array | None = None
     for place in itertools.product(*(range(k) for k in w.kernel)):
-        part = padded[(slice(None), slice(None), *places(place, w))]
+        part = padded[(slice(None), slice(None), *_windows.places(place, w))]
         Y = part.copy() if Y is None else np.maximum(Y, part, out=Y)
     assert Y is not None
     return Y
-
-
-def places(place: Sequence[int], w: Windows) -> list[slice]:
-    """Where one place of the kernel lies in the padded input, over all windows."""
-    return [
-        slice(p * d, p * d + (o - 1) * s + 1, s)
-        for p, d, o, s in zip(place, w.dilations, w.out, w.strides, strict=True)
-    ]
 
 
 @max_pool.vjp
@@ -100,7 +91,7 @@ def _window_sum(X: Array, w: Windows) -> Array:
     padded = _windows.pad_spatial(X, w.begin, w.end)
     total = np.zeros((*X.shape[:2], *w.out), X.dtype)
     for place in itertools.product(*(range(k) for k in w.kernel)):
-        total += padded[(slice(None), slice(None), *places(place, w))]
+        total += padded[(slice(None), slice(None), *_windows.places(place, w))]
     return total
 
 
@@ -196,7 +187,8 @@ def lp_pool_vjp(
         op.Equal(Y, op.scalar(0, Y)), op.scalar(0, Y), op.Mul(dY, op.Pow(_nonzero(op, Y), op.scalar(1 - p, Y)))
     )
     spread = _spread_sum(op, share, X, Y, auto_pad, dilations, kernel_shape, pads, strides)
-    return op.Mul(spread, _signed_power(op, X, p))
+    dX: Value = op.Mul(spread, _signed_power(op, X, p))
+    return dX
 
 
 def _nonzero(op: Builder, Y: Value) -> Value:
@@ -209,7 +201,7 @@ def _signed_power(op: Builder, X: Value, p: int) -> Value:
     """sign(X) · |X|^(p-1)."""
     if p == 2:
         return X
-    sign = op.Sign(X)
+    sign: Value = op.Sign(X)
     return sign if p == 1 else op.Mul(sign, op.Pow(op.Abs(X), op.scalar(p - 1, X)))
 
 
@@ -258,4 +250,5 @@ def global_lp_pool(X: Array, *, p: int = 2) -> Array:
 def global_lp_pool_vjp(op: Builder, dY: Value, Y: Value, X: Value, *, p: int) -> Cotangents:
     """dX = dY · sign(X) |X|^(p-1) · Y^(1-p), and 0 where all of X[n, c] is 0."""
     share = op.Mul(dY, op.Pow(_nonzero(op, Y), op.scalar(1 - p, Y)))
-    return op.Mul(share, _signed_power(op, X, p))
+    dX: Value = op.Mul(share, _signed_power(op, X, p))
+    return dX

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from onnx.reference import ReferenceEvaluator
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, NotImplemented  # noqa: A004 - its own names
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, NotImplemented
 
 import graphspec as gs
 from samples import ALL, Sample
@@ -25,7 +25,9 @@ def _reference(model: ir.Model, feeds: dict[str, np.ndarray]) -> list[np.ndarray
     try:
         session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return session.run(None, feeds)
-    except (NotImplemented, Fail):  # no kernel for this type or opset
+    except (NotImplemented, Fail, RuntimeException) as error:  # no kernel for this type or opset
+        if isinstance(error, RuntimeException) and "does not support double" not in str(error):
+            raise
         if model.graph.node(0).op_type in FLOAT32_ONLY and feeds["x0"].dtype == np.float64:
             return None
         return ReferenceEvaluator(proto).run(None, feeds)
@@ -34,6 +36,9 @@ def _reference(model: ir.Model, feeds: dict[str, np.ndarray]) -> list[np.ndarray
 # Operators that ONNX Runtime has in float32 alone and the ONNX reference cannot check; float32 is compared.
 FLOAT32_ONLY = {
     "ConvTranspose": "the reference mixes groups up",
+    "RNN": "the reference leaves out most attributes",
+    "GRU": "the reference leaves out most attributes",
+    "LSTM": "the reference leaves out most attributes",
     "GlobalLpPool": "the reference has none",
 }
 
