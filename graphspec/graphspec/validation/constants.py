@@ -25,6 +25,8 @@ Attributes = Mapping[str, Any]
 
 LIMIT = 1024  # elements; shapes, axes and the like are far smaller
 
+_SHAPE_TYPES = frozenset({types.INT64, types.INT32, types.BOOL})
+
 
 class Arguments:
     """What an operator is given: data and types of its inputs, its attributes."""
@@ -37,11 +39,14 @@ class Arguments:
         self.data, self.types, self.attributes = data, types_, attributes
 
     def input(self, place: int) -> Array:
-        """Data of an input; raises when it is not there at all, which ends the propagation."""
+        """Data of an input; without any, unknown entries if it is small and its shape is known."""
         value = self.data[place]
-        if value is None:
+        if value is not None:
+            return value
+        shape = types.shape_of(self.types[place])
+        if types.element_of(self.types[place]) not in _SHAPE_TYPES or shape is None:
             raise LookupError
-        return value
+        return np.full(_small([_number(size) for size in shape]), None, object)
 
     def whole(self, place: int) -> Array:
         """Data of an input, fully known."""
@@ -176,7 +181,7 @@ def _cast(args: Arguments) -> Array:
 
 
 def _where(args: Arguments) -> Array:
-    condition, one, two = np.broadcast_arrays(*_small(args.input(0), args.input(1), args.input(2)))
+    condition, one, two = _together(args.input(0), args.input(1), args.input(2))
     result = np.empty(condition.shape, object)
     for place in np.ndindex(condition.shape):
         if condition[place] is None:
@@ -193,32 +198,31 @@ def _native(array: Array) -> Array:
     return flat.reshape(array.shape)
 
 
-def _small(*arrays: Array) -> Sequence[Array]:
-    if math.prod(np.broadcast_shapes(*(a.shape for a in arrays))) > LIMIT:
+def _small(shape: Sequence[int]) -> Sequence[int]:
+    if math.prod(shape) > LIMIT:
         raise LookupError
-    return arrays
+    return shape
+
+
+def _together(*arrays: Array) -> Sequence[Array]:
+    _small(np.broadcast_shapes(*(a.shape for a in arrays)))
+    return np.broadcast_arrays(*arrays)
 
 
 def _constant_of_shape(args: Arguments) -> Array:
-    shape = [int(size) for size in args.whole(0)]
-    if math.prod(shape) > LIMIT:
-        raise LookupError
+    shape = _small([int(size) for size in args.whole(0)])
     value = args.attributes.get("value")
     return np.full(shape, np.float32(0) if value is None else numpy_helper.to_array(value).reshape(-1)[0])
 
 
 def _expand(args: Arguments) -> Array:
     data = args.input(0)
-    shape = np.broadcast_shapes(data.shape, tuple(int(size) for size in args.whole(1)))
-    if math.prod(shape) > LIMIT:
-        raise LookupError
-    return np.broadcast_to(data, shape)
+    return np.broadcast_to(data, _small(np.broadcast_shapes(data.shape, tuple(int(size) for size in args.whole(1)))))
 
 
 def _range(args: Arguments) -> Array:
     start, limit, delta = (args.whole(i).item() for i in range(3))
-    if math.ceil((limit - start) / delta) > LIMIT:
-        raise LookupError
+    _small([math.ceil((limit - start) / delta)])
     return np.arange(start, limit, delta)
 
 
@@ -237,10 +241,10 @@ def _elementwise(
     """A binary operator: on full arrays by NumPy, on partly known ones entry by entry."""
 
     def rule(args: Arguments) -> Any:
-        one, two = _small(args.input(0), args.input(1))
+        one, two = _together(args.input(0), args.input(1))
         if one.dtype != object and two.dtype != object:
             return whole(one, two)
-        one, two = np.broadcast_arrays(_native(one), _native(two))
+        one, two = _native(one), _native(two)
         result = np.empty(one.shape, object)
         for place in np.ndindex(one.shape):
             a, b = one[place], two[place]
@@ -258,6 +262,12 @@ def _divide(one: Any, two: Any) -> Any:
     if np.issubdtype(np.asarray(one).dtype, np.integer):
         return np.sign(one) * np.sign(two) * (np.abs(one) // np.abs(two))
     return one / two
+
+
+def _modulo(one: Any, two: Any) -> Any:
+    if np.any(np.asarray(two) == 0) or np.asarray(one).dtype.kind == "f":
+        raise LookupError
+    return np.mod(one, two)
 
 
 def _times(a: Any, b: Any) -> Any:
@@ -298,6 +308,9 @@ _RULES: Mapping[str, Callable[[Arguments], Any]] = {
     "Max": _elementwise(np.maximum),
     "Min": _elementwise(np.minimum),
     "Equal": _elementwise(operator.eq, _equals),
+    "Mod": _elementwise(_modulo),
+    "And": _elementwise(np.logical_and, lambda a, b: False if a is False or b is False else None),
+    "Or": _elementwise(np.logical_or, lambda a, b: True if a is True or b is True else None),
     "Neg": lambda args: -args.whole(0),
     "Abs": lambda args: np.abs(args.whole(0)),
     "Floor": lambda args: np.floor(args.whole(0)),

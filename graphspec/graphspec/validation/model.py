@@ -14,7 +14,7 @@ from graphspec.validation import nodes, ordering, schemas, source, types
 from graphspec.validation.fitting import Known
 from graphspec.validation.report import Findings, Kind, Report, ValueInfo, pointer
 from graphspec.validation.structure import Block, Named, function_block, graph_block, opset_imports
-from graphspec.validation.walk import CALL_BUDGET, Env, Walk
+from graphspec.validation.walk import CALL_BUDGET, MAX_CALL_DEPTH, Env, Walk
 
 _OLDEST_IR, _FIRST_WITH_OPSETS, _FIRST_WITH_FREE_PARAMETERS = 1, 3, 4
 
@@ -138,9 +138,12 @@ class _Validation:
             )
         if cycles:
             return None
-        sizes = [0] * len(blocks)
+        sizes, depths = [0] * len(blocks), [0] * len(blocks)
         for number in sequence:
-            sizes[number] = min(CALL_BUDGET * 2, _size(blocks[number]) + sum(sizes[c] for c in calls[number]))
+            sizes[number] = _size(blocks[number]) + sum(sizes[c] for c in calls[number])
+            depths[number] = 1 + max((depths[c] for c in calls[number]), default=0)
+            if sizes[number] > CALL_BUDGET or depths[number] > MAX_CALL_DEPTH:
+                sizes[number] = CALL_BUDGET + 1  # however much more: ONNX's own recursion must not see it
         return _size(main) + sum(sizes[number_of[id(by_id[c][1])]] for c in _calls(main) if c in by_id)
 
     def _start(self, main: Block, walk: Walk) -> Env:

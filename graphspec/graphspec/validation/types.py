@@ -200,5 +200,6 @@ def element_type(name: str) -> int:
 
 
 FLOAT = int(ir.DataType.FLOAT)
+INT32 = int(ir.DataType.INT32)
 INT64 = int(ir.DataType.INT64)
 BOOL = int(ir.DataType.BOOL)

@@ -18,7 +18,7 @@ from graphspec.validation.structure import Block, Named
 
 # Nodes inferred inside functions, all calls together. Calls that call twice grow without bound otherwise.
 CALL_BUDGET = 100_000
-_MAX_CALL_DEPTH = 32
+MAX_CALL_DEPTH = 32
 
 Bindings = Mapping[str, onnx.AttributeProto | None]
 
@@ -317,7 +317,7 @@ class Walk:
         if (cached := self._calls.get(key)) is not None:
             return cached
         size = len(body.nodes)
-        if self._call_depth >= _MAX_CALL_DEPTH or self.calls_left < size:
+        if self._call_depth >= MAX_CALL_DEPTH or self.calls_left < size:
             self.findings.add(
                 "limit",
                 body.path,
