@@ -11,11 +11,10 @@ import sys
 import time
 from pathlib import Path
 
+from graphspec_client import Client
 from steps import digits, export, first_graph, vision
 from steps.checks import CheckError
 from steps.service import running_service
-
-from graphspec_client import Client
 
 OUTPUT = Path("demo_output")
 MAX_BODY = 300_000_000  # bytes; ResNet-50 with its weights has 102 million

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+
+from graphspec_client import Client
 from steps import digits, export, first_graph, vision
 from steps.checks import CheckError, check, largest_difference
 from steps.service import running_service
 from steps.weights import with_random_weights
 
-from graphspec_client import Client
-
+README = Path(__file__).resolve().parent.parent / "README.md"
+SHOWN = README.read_text(encoding="utf-8").split("```text\n")[1].split("```")[0]
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def shape_of(text: str) -> str:
+    """The text with its figures blotted out, to compare what the README shows with what is printed."""
+    return re.sub(r"\d[\d.e+-]*", "#", text)
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +44,13 @@ def test_step_1_prints_the_figures(client):
     line = first_graph.run(client)
     assert "= 4.546487, gradient (-1.171437, 0.909297)" in line
     assert "= 38, gradients [4. 5. 6.] and [1. 2. 3.]" in line
+    assert f"1 {line}\n" in SHOWN
 
 
 def test_step_2_learns_from_the_service_s_gradients(trained):
     network, line, picture = trained
     assert "69 gradients" in line
+    assert shape_of(line) in shape_of(SHOWN)
     assert picture.startswith(PNG)
     start = digits.initial_parameters(np.random.default_rng(digits.SEED))
     assert all(np.abs(network.parameters[name] - start[name]).max() > 1e-3 for name in start)
@@ -52,7 +63,9 @@ def test_step_2_fails_when_too_many_digits_are_wrong(client):
 
 def test_step_3_agrees_with_onnx_runtime(client, trained, tmp_path):
     path = tmp_path / "gradient.onnx"
-    assert "largest difference of 4 gradients" in export.run(client, trained[0], path)
+    line = export.run(client, trained[0], path)
+    assert "largest difference of 4 gradients" in line
+    assert shape_of(line.removeprefix(path.name)) in shape_of(SHOWN)
     assert [o.name for o in onnx.load(path).graph.output][-4:] == ["w1_grad", "b1_grad", "w2_grad", "b2_grad"]
 
 
@@ -67,7 +80,8 @@ def test_step_3_notices_a_wrong_gradient(client, trained, tmp_path, monkeypatch)
 
 def test_step_4_on_the_smaller_network(client, tmp_path):
     line = vision.run(client, tmp_path / "saliency.png", networks=("SqueezeNet",))
-    assert line.startswith("SqueezeNet: ")
+    assert line.startswith("SqueezeNet within ")
+    assert shape_of(line) in shape_of(SHOWN)
     assert (tmp_path / "saliency.png").read_bytes().startswith(PNG)
 
 
