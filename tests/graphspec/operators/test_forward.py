@@ -9,7 +9,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from onnx.reference import ReferenceEvaluator
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, NotImplemented
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, NotImplemented, RuntimeException
 
 import graphspec as gs
 from samples import ALL, Sample
