@@ -129,7 +129,9 @@ def _dtype(fields: dict[str, Any], info: ValueInfo | None) -> Any:
     if "dtype" not in fields:
         if info is None or info.dtype is None:
             _refuse("dtype-unknown", "The graph does not say the dtype; give an object with 'dtype'.", "")
-        return dtypes.of(info.dtype)
+        if info.dtype not in dtypes.BY_NAME:
+            _refuse("not-a-tensor", f"The graph takes a {info.dtype} here, which has no form on the wire.", "")
+        return dtypes.BY_NAME[info.dtype]
     name = fields["dtype"]
     if not isinstance(name, str) or name not in dtypes.BY_NAME:
         found = name if isinstance(name, str) else kind_of(name)

@@ -20,7 +20,7 @@ from graphspec import FeedError, GraphSpecError, LoadError, Problem, Report, Val
 from graphspec_server import wire
 from graphspec_server._text import pointer
 from graphspec_server.codec import decode_tensors
-from graphspec_server.errors import RequestError
+from graphspec_server.errors import RequestError, StorageError
 from graphspec_server.executor import Arrays, Executor, Feeds, Graph, Work
 from graphspec_server.executor.in_process import BoundedPool, InProcessExecutor
 from graphspec_server.memory import check_memory
@@ -109,8 +109,10 @@ class DataPlane:
         """A stored graph, in the form wanted."""
 
         def work() -> tuple[Record, bytes]:
-            record, data = self._known(graph_id), self._repository.onnx(graph_id)
-            return record, data if form == "onnx" else gs.dumps(gs.load(data), form)
+            record = self._known(graph_id)
+            if form == "onnx":
+                return record, self._repository.onnx(graph_id)
+            return record, gs.dumps(self._load(graph_id), form)
 
         return await self.call(work)
 
@@ -182,7 +184,10 @@ class DataPlane:
         return record, self._repository.put(record.id, data, record.to_json())
 
     def _load(self, graph_id: str) -> ir.Model:
-        return gs.load(self._repository.onnx(graph_id))
+        try:
+            return gs.load(self._repository.onnx(graph_id))
+        except LoadError as error:  # whoever stored it is not who asks: the fault is the store's
+            raise StorageError("The stored graph is damaged.") from error
 
     def _known(self, graph_id: str) -> Record:
         """The record of a graph that is still stored."""
@@ -193,9 +198,8 @@ class DataPlane:
         data = self._repository.record(graph_id)
         record = None if data is None else Record.from_json(data)
         if record is None or record.id != graph_id:  # lost, or of another version of the service
-            onnx_bytes = self._repository.onnx(graph_id)
-            model = gs.load(onnx_bytes)
-            record = record_of(model, gs.validate(model), graph_id, len(onnx_bytes))
+            model, size = self._load(graph_id), len(self._repository.onnx(graph_id))
+            record = record_of(model, gs.validate(model), graph_id, size)
         return record
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import concurrent.futures
 import os
 import signal
@@ -39,10 +40,8 @@ def slow_graph(size, steps):
 
 
 def slow_feeds(size):
-    one = {"dtype": "float64", "shape": [size, size], "base64": ""}
-    import base64
-
-    return {name: one | {"base64": base64.b64encode(np.eye(size).tobytes()).decode()} for name in ("x", "w")}
+    eye = {"dtype": "float64", "shape": [size, size], "base64": base64.b64encode(np.eye(size).tobytes()).decode()}
+    return {"x": eye, "w": eye}
 
 
 def test_many_threads_run_one_graph(start_server, rng):
@@ -158,6 +157,20 @@ def test_running_requests_finish_before_it_stops(start_server):
         os.kill(server.process.pid, signal.SIGTERM)
         assert run.result().status_code == 200
     assert server.process.wait(30) == 0
+
+
+def test_a_run_without_end_does_not_keep_it(start_server):
+    """Past the grace time the request is dropped; the kernel under way cannot be stopped, but the process ends."""
+    server = start_server(grace_seconds=1)
+    body = {"graph": slow_graph(800, 3000), "feeds": slow_feeds(800)}
+    with server.client() as client, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        run = pool.submit(client.post, "/v1/run", json=body)
+        time.sleep(1)
+        began = time.monotonic()
+        os.kill(server.process.pid, signal.SIGTERM)
+        assert server.process.wait(25) == 0
+        assert time.monotonic() - began < 15
+        assert run.exception() or run.result().status_code >= 500
 
 
 def test_it_listens_elsewhere_with_keys(start_server):

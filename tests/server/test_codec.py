@@ -147,6 +147,7 @@ def test_forms(tensor, known, expected):
         pytest.param([1], "complex64", "encoding", id="complex"),
         pytest.param([1], "int4", "unsupported-dtype", id="int4"),
         pytest.param([1], None, "dtype-unknown", id="no-dtype"),
+        pytest.param([1], "sequence(float32)", "not-a-tensor", id="sequence"),
         pytest.param({}, "float32", "tensor-form", id="empty-object"),
         pytest.param({"data": 1, "base64": ""}, "float32", "tensor-form", id="both-forms"),
         pytest.param({"data": 1, "dtpye": "x"}, "float32", "unknown-field", id="unknown-field"),

@@ -106,11 +106,13 @@ def test_graphs_outlive_the_service(make_service, loss):
     assert answer.json()["outputs"]["loss"]["data"] == 8.0
 
 
-def test_a_lost_record_is_made_anew(make_service, loss, tmp_path):
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_lost_record_is_made_anew(make_service, loss, tmp_path, stale):
     first = make_service()
     graph_id = first.store(loss)
     described = first.get(f"/v1/graphs/{graph_id}").json()
-    (tmp_path / "graphs" / f"{graph_id}.json").unlink()
+    record = tmp_path / "graphs" / f"{graph_id}.json"
+    record.write_text("{}") if stale else record.unlink()
     assert make_service().get(f"/v1/graphs/{graph_id}").json() == described
 
 
@@ -162,3 +164,18 @@ def test_a_broken_store_is_told_without_details(service, loss, monkeypatch, tmp_
     answer = service.post("/v1/graphs", loss)
     assert answer.status_code == 507
     assert str(tmp_path) not in answer.text
+
+
+@pytest.mark.parametrize("with_record", [False, True])
+def test_a_damaged_graph_is_the_store_s_fault(make_service, loss, tmp_path, with_record):
+    graph_id = make_service().store(loss)
+    (tmp_path / "graphs" / f"{graph_id}.onnx").write_bytes(b"\x08\x99damaged")
+    if not with_record:
+        (tmp_path / "graphs" / f"{graph_id}.json").unlink()
+    service = make_service()
+    listed = service.get("/v1/graphs").json()["graphs"]
+    assert [row["id"] for row in listed] == ([graph_id] if with_record else [])
+    read = service.get(f"/v1/graphs/{graph_id}")
+    ran = service.post(f"/v1/graphs/{graph_id}/run", {"feeds": {"x": [1], "y": [1]}})
+    for answer in (read, ran):
+        assert (answer.status_code, answer.json()["code"]) == (507, "storage")

@@ -248,3 +248,46 @@ def test_strings_and_booleans(service):
         "t": {"dtype": "string", "shape": [2], "data": ["NaN", "é\n\0"]},
         "c": {"dtype": "bool", "shape": [1, 2], "data": [[False, True]]},
     }
+
+
+def answer_of(service, op, inputs, outputs=("y",), accept="application/json", **more):
+    graph = {
+        "graphspec": 1,
+        "opset": 21,
+        "inputs": inputs,
+        "nodes": [{"op": op, "inputs": list(inputs), "outputs": list(outputs)}],
+        "outputs": list(outputs),
+    }
+    return service.post("/v1/run", {"graph": graph} | more, headers={"accept": accept})
+
+
+def test_a_sequence_has_no_form_on_the_wire(service):
+    for accept, code in (("application/json", "unsupported"), (SAFETENSORS, "invalid-feed")):
+        answer = answer_of(
+            service, "SequenceConstruct", {"x": {"dtype": "float32", "shape": [1]}}, feeds={"x": [1]}, accept=accept
+        )
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["code"] == code
+
+
+def test_strings_do_not_fit_safetensors(service):
+    answer = answer_of(
+        service, "Identity", {"x": {"dtype": "string", "shape": [1]}}, feeds={"x": ["a"]}, accept=SAFETENSORS
+    )
+    assert (answer.status_code, answer.json()["problems"][0]["code"]) == (422, "encoding")
+
+
+def test_values_of_unknown_rank_run(service):
+    answer = answer_of(service, "Identity", {"x": {"dtype": "float32"}}, feeds={"x": [[1.5]]})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["outputs"]["y"]["data"] == [[1.5]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "size"), [("F8_E8M0", [2], 2), ("F32", [0, 2**40], 0), ("F32", [2**40, 2**40, 0], 0)]
+)
+def test_safetensors_that_no_array_holds(service, graph_id, dtype, shape, size):
+    header = json.dumps({"feeds/x": {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}}).encode()
+    body = len(header).to_bytes(8, "little") + header + b"\1" * size
+    answer = service.post(f"/v1/graphs/{graph_id}/run", content=body, headers={"content-type": SAFETENSORS})
+    assert answer.status_code in (400, 422), answer.text

@@ -223,6 +223,13 @@ def test_memory_is_refused_before_the_run(make_service):
     assert "'big'" in problem["message"]
 
 
+@pytest.mark.parametrize(("error", "problem"), [(MemoryError(), "memory"), (RecursionError(), "nesting")])
+def test_exhaustion_anywhere_is_a_limit(error, problem):
+    failure = failure_of(error)
+    assert failure.status == 422
+    assert [p["code"] for p in failure.body["problems"]] == [problem]
+
+
 def test_every_error_has_a_status():
     import graphspec as gs
     from graphspec_server import errors
