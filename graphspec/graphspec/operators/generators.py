@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from graphspec import dtypes
 from graphspec.operators._precision import wide
@@ -161,11 +160,12 @@ def multinomial(input: Array, *, dtype: int = 6, sample_size: int = 1, seed: flo
     """Indices of classes, drawn with replacement; each row of ``input`` holds log-probabilities up to a constant."""
     if input.ndim != 2:
         raise ValueError(f"The input must be [batch, classes]; it has {input.ndim} dimensions.")
-    batch, classes = input.shape
-    shape = reasonable((batch, sample_size), 8)
-    chances = np.cumsum(scipy.special.softmax(wide(input).astype(np.float64), axis=1), axis=1)
-    if not classes or not np.all(np.isfinite(chances)):
-        raise ValueError("A row of log-probabilities is empty, NaN, +infinity, or -infinity throughout.")
+    shape = reasonable((input.shape[0], sample_size), 8)
+    weights = wide(input).astype(np.float64)
+    highest = weights.max(axis=1, initial=-np.inf, keepdims=True)
+    if not np.all(np.isfinite(highest)):
+        raise ValueError("A row of log-probabilities is empty, -infinity throughout, or has NaN or +infinity in it.")
+    chances = np.cumsum(np.exp(weights - highest), axis=1)
     drawn = generator(seed).uniform(0, 1, shape)
     rows = [np.searchsorted(row, u * row[-1], side="right") for row, u in zip(chances, drawn, strict=True)]
     return np.asarray(rows, dtype=dtypes.of(dtype).numpy).reshape(shape)
