@@ -15,6 +15,10 @@ Constants = Callable[[ir.Value], npt.NDArray[np.generic] | None]
 # Only shapes, axes and the like decide other shapes; larger constants are not worth handing over.
 _MAX_CONSTANT = 1024
 
+# Their output has the type and shape of their first input, but ONNX's inference, which goes by their function bodies,
+# loses the shape, fails on an attribute left at its default, or refuses a deprecated version.
+_LIKE_FIRST_INPUT = {"GroupNormalization", "MeanVarianceNormalization"}
+
 
 def type_proto(value: ir.Value) -> onnx.TypeProto | None:
     """The ONNX type of a value, its shape included; ``None`` when nothing is known."""
@@ -63,6 +67,9 @@ def infer_node(
     version = opset_imports.get(node.domain)
     if version is None or not onnx.defs.has(node.op_type, version, node.domain):
         return [None] * len(node.outputs)
+    if node.op_type in _LIKE_FIRST_INPUT and node.domain == "" and node.inputs and node.inputs[0] is not None:
+        like = node.inputs[0]
+        return [None if like.type is None else ir.TypeAndShape(like.type, like.shape)]
     schema = onnx.defs.get_schema(node.op_type, version, node.domain)
     proto = ir.serde.serialize_node(node)
     # Values may still be nameless, or share a name across scopes: name them here, by position.

@@ -152,12 +152,13 @@ def _min(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     return np.asarray(np.min(x, axis=axes, keepdims=keepdims, **({} if x.size else {"initial": _highest(x.dtype)})))
 
 
-def _l1(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+def norm_l1(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """Σ |x| over the axes."""
     return _sum(np.abs(wide(x)), axes, keepdims)
 
 
-def _l2(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """Scaled by the largest where squares leave the range of the dtype."""
+def norm_l2(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """√ Σ x² over the axes, scaled by the largest where squares leave the range of the dtype."""
     x = x.astype(np.float64) if x.dtype.kind in "iu" else wide(x)
     squares = np.sum(x * x, axis=axes, keepdims=True)
     tiny, huge = np.finfo(x.dtype).tiny / np.finfo(x.dtype).eps, np.inf
@@ -234,8 +235,8 @@ reduction("ReduceMean",      _mean,        _mean_slope)  # fmt: skip
 reduction("ReduceProd",      _prod,        _product_slope)  # fmt: skip
 reduction("ReduceMax",       _max,         _extremum_slope)  # fmt: skip
 reduction("ReduceMin",       _min,         _extremum_slope)  # fmt: skip
-reduction("ReduceL1",        _l1,          lambda over, g, y, x: over.op.Mul(g, over.op.Sign(x)))  # fmt: skip
-reduction("ReduceL2",        _l2,          _l2_slope)  # fmt: skip
+reduction("ReduceL1",        norm_l1,          lambda over, g, y, x: over.op.Mul(g, over.op.Sign(x)))  # fmt: skip
+reduction("ReduceL2",        norm_l2,          _l2_slope)  # fmt: skip
 reduction("ReduceSumSquare", _sum_square,  lambda over, g, y, x: over.op.Mul(g, over.op.Add(x, x)))  # fmt: skip
 reduction("ReduceLogSum",    _log_sum,     lambda over, g, y, x: over.op.expand_like(
                                                over.op.Div(g, over.reduce("ReduceSum", x)), x), (0.1, 3))  # fmt: skip

@@ -1,0 +1,58 @@
+"""Mean 0 and variance 1 over axes: what batch, instance, layer and group normalization share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from graphspec.operators._types import Array, Builder, Value
+
+# ONNX's defaults are float32 numbers, also where the data is float64.
+EPSILON = float(np.float32(1e-5))
+MOMENTUM = float(np.float32(0.9))
+
+
+def standardize(x: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array, Array, Array]:
+    """x̂ = (x - mean) / √(variance + epsilon), with mean and variance over the axes, dimensions kept."""
+    with np.errstate(all="ignore"):
+        mean = np.asarray(np.mean(x, axis=axes, keepdims=True, dtype=x.dtype))
+        centred = x - mean
+        variance = np.asarray(np.mean(centred * centred, axis=axes, keepdims=True, dtype=x.dtype))
+        centred /= np.sqrt(variance + epsilon)
+    return centred, mean, variance
+
+
+class Standardized(NamedTuple):
+    """The same as nodes of a rule: x̂ = (x - mean) / deviation over ``axes``; not ``centred``, mean is 0."""
+
+    op: Builder
+    xhat: Value
+    deviation: Value
+    axes: tuple[int, ...]
+    centred: bool
+
+    def mean(self, g: Value) -> Value:
+        """The mean over the axes, dimensions kept."""
+        return _mean(self.op, g, self.axes)
+
+    def vjp(self, g: Value) -> Value:
+        """dx = (g - mean g - x̂ · mean (g · x̂)) / deviation for the cotangent g of x̂."""
+        op = self.op
+        along = op.Mul(self.xhat, self.mean(op.Mul(g, self.xhat)))
+        across = op.Sub(g, self.mean(g)) if self.centred else g
+        return op.Div(op.Sub(across, along), self.deviation)  # type: ignore[no-any-return]
+
+
+def standardized(op: Builder, x: Value, axes: Sequence[int], epsilon: float, *, centred: bool = True) -> Standardized:
+    """Emit x̂ and the deviation."""
+    axes = tuple(axes)
+    difference = op.Sub(x, _mean(op, x, axes)) if centred else x
+    variance = _mean(op, op.Mul(difference, difference), axes)
+    deviation = op.Sqrt(op.Add(variance, op.scalar(epsilon, x)))
+    return Standardized(op, op.Div(difference, deviation), deviation, axes, centred)
+
+
+def _mean(op: Builder, x: Value, axes: tuple[int, ...]) -> Value:
+    return op.ReduceMean(x, op.ints(axes)) if axes else x
