@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+import onnx
 import pytest
 from safetensors.numpy import save as save_safetensors
 
@@ -227,7 +228,16 @@ INVALID = {
         nodes=[{"op": "Add", "inputs": ["x", "w"], "outputs": ["y"]}],
     ),
     "undefined-output": one_value(outputs=["nope"]),
+    "wrong-attribute": one_value(nodes=[{"op": "Identity", "inputs": ["x"], "outputs": ["y"], "attributes": {"axes": 1}}]),
+    "negative-dimension": one_value(shape=(-2,)),
+    "output-shape-contradicted": one_value(outputs={"y": {"dtype": "float32", "shape": [3]}}),
+    "output-dtype-contradicted": one_value(outputs={"y": {"dtype": "int64", "shape": [2]}}),
+    "parameter-of-wrong-length": one_value(parameters={"w": {"dtype": "float32", "shape": [3], "data": [1, 2]}}),
 }  # fmt: skip
+
+
+# What a document cannot even say, so that there is no graph to report on.
+NO_DOCUMENTS = {"wrong-attribute", "parameter-of-wrong-length"}
 
 
 def send(service, case, graph_id):
@@ -277,15 +287,50 @@ def test_bad_requests(strict, graph, case):
 
 @pytest.mark.parametrize("name", INVALID)
 def test_invalid_graphs(service, name):
+    """Refused when stored or run; and what can be read as a graph at all is reported in full when validated."""
     graph = INVALID[name]
-    stored = check_problem(service.post("/v1/graphs", graph), 422, "invalid-graph")
-    ran = check_problem(service.post("/v1/run", {"graph": graph, "feeds": {"x": [1, 2]}}), 422, "invalid-graph")
+    stored, ran = service.post("/v1/graphs", graph), service.post("/v1/run", {"graph": graph, "feeds": {"x": [1, 2]}})
     report = service.post("/v1/validate", graph)
-    assert report.status_code == 200
-    assert report.json()["valid"] is False
-    errors = [problem for problem in report.json()["problems"] if problem["severity"] == "error"]
-    assert stored["problems"] == errors
-    assert [problem["path"] for problem in ran["problems"]] == ["/graph" + problem["path"] for problem in errors]
+    assert (report.status_code == 400) == (name in NO_DOCUMENTS)
+    status, code = (400, "load") if name in NO_DOCUMENTS else (422, "invalid-graph")
+    stored, ran = check_problem(stored, status, code), check_problem(ran, status, code)
+    if report.status_code == 200:
+        assert report.json()["valid"] is False
+        assert stored["problems"] == [p for p in report.json()["problems"] if p["severity"] == "error"]
+    assert stored["problems"]
+    assert [p["path"] for p in ran["problems"]] == ["/graph" + p["path"] for p in stored["problems"]]
+
+
+def onnx_with(**weight):
+    """x + w as ONNX, with a tensor w that is not what it should be."""
+    node = onnx.helper.make_node("Add", ["x", "w"], ["y"])
+    value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2]) for name in ("x", "y")]
+    tensor = onnx.TensorProto(name="w", data_type=1, dims=[2], **weight)
+    return onnx.helper.make_model(onnx.helper.make_graph([node], "g", value[:1], value[1:], [tensor]))
+
+
+EXTERNAL = [onnx.StringStringEntryProto(key="location", value="../../../etc/passwd")]
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        pytest.param({"raw_data": b"\0" * 7}, id="raw-data-too-short"),
+        pytest.param({"raw_data": b"\0" * 12}, id="raw-data-too-long"),
+        pytest.param({"float_data": [1.0]}, id="float-data-too-short"),
+        pytest.param({"float_data": [1.0, 2.0], "raw_data": b"\0" * 8}, id="data-twice"),
+        pytest.param({}, id="no-data"),
+        pytest.param({"data_location": 1, "external_data": EXTERNAL}, id="external"),
+        pytest.param({"external_data": EXTERNAL, "raw_data": b"\0" * 8}, id="external-in-disguise"),
+    ],
+)
+def test_tensors_that_are_not_what_they_should_be(service, weight):
+    body = onnx_with(**weight).SerializeToString()
+    stored = service.post("/v1/graphs", content=body, headers=ONNX)
+    assert stored.status_code in (400, 422), stored.text
+    check_problem(stored, stored.status_code, "*")
+    report = service.post("/v1/validate", content=body, headers=ONNX)
+    assert report.status_code == 400 or report.json()["valid"] is False
 
 
 def test_a_valid_graph_is_reported_with_its_values(service, loss):
