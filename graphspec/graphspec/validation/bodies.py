@@ -51,6 +51,20 @@ def input_types(node: onnx.NodeProto, given: Types, version: int) -> list[onnx.T
     return None
 
 
+def carried(outputs: Types, given: Types, body: Body) -> list[onnx.TypeProto | None]:
+    """The outputs of ``Loop``, where a carried value has the shape that it has before and after every trip."""
+    result = list(outputs)
+    for place in range(min(len(given) - 2, len(body.outputs) - 1, len(result))):
+        before, after, known = given[place + 2], body.outputs[place + 1], result[place]
+        one, two = types.shape_of(before), types.shape_of(after)
+        if known is None or one is None or two is None or len(one) != len(two):
+            continue
+        shape = tuple(a if a == b else None for a, b in zip(one, two, strict=True))
+        if types.contradiction(known, types.with_shape(known, shape)) is None:
+            result[place] = types.merge(known, types.with_shape(known, shape))
+    return result
+
+
 def _ints(node: onnx.NodeProto, name: str, default: list[int]) -> list[int]:
     for attribute in node.attribute:
         if attribute.name == name:

@@ -47,7 +47,9 @@ def refused(
         code, clean = "dtype-mismatch", re.sub("has (unsupported|inconsistent)", "not of the", clean)
     elif "[ShapeInferenceError]" not in text and code == "shape-mismatch":
         code = "inference"
+    # A sound node whose inputs are not to blame: an attribute missing, a combination that the operator excludes.
     shaped = [i for i, k in enumerate(known) if k is not None and types.shape_of(k.type) is not None]
+    code = code if shaped else "inference"
     findings.add(
         code,
         f"{at.path}/inputs/{shaped[-1]}" if shaped and code != "inference" else at.path,

@@ -194,6 +194,8 @@ class Walk:
         outputs = [types.merge(guess, proto) for guess, proto in zip(fallback, inferred, strict=True)]
         if domain:
             return outputs, None
+        if node.op_type == "Loop" and ("body", 0) in children:
+            outputs = bodies.carried(outputs, inputs, children["body", 0])
         if (refine := shape_rules.REFINEMENTS.get(node.op_type)) is not None and outputs[0] is not None:
             refined = refine(given)
             if refined is not None:
