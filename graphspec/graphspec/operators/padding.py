@@ -93,11 +93,16 @@ def _sliced_axes(op: Builder, starts: Value, axes: Value | None) -> Value:
 def _margins(op: Builder, data: Value, Y: Value, starts: Value, axes: Value) -> tuple[Value, Value]:
     """How many elements of each sliced axis lie before and after the part that was taken, as int64 vectors."""
     first, on = known_constant(starts), known_constant(axes)
-    sizes, taken = op.static(data), op.static(Y)
+    sizes, taken = op.dims(data), op.dims(Y)
     if first is not None and on is not None and sizes is not None and taken is not None:
-        listed = [int(a) for a in on]
-        ranges = [int(_range(int(s), sizes[a], 1, sizes[a]).start) for s, a in zip(first, listed, strict=True)]
-        return op.ints(ranges), op.ints(sizes[a] - s - taken[a] for s, a in zip(ranges, listed, strict=True))
+        known = [(int(s), sizes[a], taken[a]) for s, a in zip(first, on, strict=True)]
+        margins = [
+            (begin := int(_range(s, size, 1, size).start), size - begin - left)
+            for s, size, left in known
+            if isinstance(size, int) and isinstance(left, int)
+        ]
+        if len(margins) == len(known):
+            return op.ints(m[0] for m in margins), op.ints(m[1] for m in margins)
     zero, starts = op.ints([0]), op.cast(starts, ir.DataType.INT64)
     axes = op.Where(op.Less(axes, zero), op.Add(axes, op.Size(op.Shape(data))), axes)
     lengths, left = op.Gather(op.shape(data), axes), op.Gather(op.shape(Y), axes)

@@ -55,6 +55,7 @@ def _infer_subgraphs(node: ir.Node, opset_imports: dict[str, int], ir_version: i
             continue
         for graph in graphs:
             _check_outputs(graph, node)
+            _type_body_inputs(graph, node)
             _type_initializers(graph)
             for inner in graph:
                 infer_outputs(inner, opset_imports, ir_version)
@@ -68,6 +69,20 @@ def _check_outputs(graph: ir.Graph, node: ir.Node) -> None:
                 f"Output {output.name!r} of a subgraph of node {node.name!r} is not computed there; "
                 "let an Identity node in the subgraph hand it on."
             )
+
+
+def _type_body_inputs(graph: ir.Graph, node: ir.Node) -> None:
+    """Types (not shapes, which may change from trip to trip) of a loop's body where it leaves them out."""
+    given = list(node.inputs)
+    if node.op_type == "Loop" and node.domain == "":
+        for value, dtype in zip(graph.inputs, (ir.DataType.INT64, ir.DataType.BOOL), strict=False):
+            value.type = value.type or ir.TensorType(dtype)
+    elif node.op_type != "Scan" or node.domain != "":
+        return
+    if len(graph.inputs) == len(given):  # as in the newer forms of both
+        for value, outer in zip(graph.inputs, given, strict=True):
+            if value.type is None and outer is not None:
+                value.type = outer.type
 
 
 def infer_outputs(node: ir.Node, opset_imports: dict[str, int], ir_version: int) -> None:
