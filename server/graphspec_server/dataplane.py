@@ -101,10 +101,6 @@ class DataPlane:
 
         return await self.call(work)
 
-    async def record(self, graph_id: str) -> Record:
-        """What is known of a stored graph."""
-        return await self.call(lambda: self._known(graph_id))
-
     async def read(self, graph_id: str, form: Literal["onnx", "json", "text"]) -> tuple[Record, bytes]:
         """A stored graph, in the form wanted."""
 
@@ -179,6 +175,7 @@ class DataPlane:
         return Feeds(values | overrides, seeds)
 
     def _store(self, model: ir.Model, report: Report) -> tuple[Record, bool]:
+        report.raise_for_errors()
         data = gs.dumps(model, "onnx")
         record = record_of(model, report, gs.digest(model), len(data))
         return record, self._repository.put(record.id, data, record.to_json())

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from graphspec import Report, ValueInfo
 
 _FORMAT = 1
+_UNKNOWN = ValueInfo(None, None, "intermediate")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Record:
             "name": self.name,
             "inputs": {name: _described(info) for name, info in self.inputs.items()},
             "parameters": {name: _described(info) for name, info in self.parameters.items()},
-            "outputs": {name: _described(self.values[name]) for name in self.outputs},
+            "outputs": {name: _described(self.values.get(name, _UNKNOWN)) for name in self.outputs},
             "opset": self.opset,
             "nodes": self.nodes,
             "bytes": self.bytes,

@@ -84,12 +84,12 @@ def test_health_answers_while_kernels_run(start_server):
     assert took > 0.5, "the runs were too short to tell anything"
     assert len(times) > 5
     # Numbers are loose: the machine may be busy with other tests. A kernel on the event loop would take all of `took`.
-    assert sorted(times)[len(times) // 2] < 0.1
+    assert sorted(times)[len(times) // 2] < max(0.1, took / 10)
     assert max(times) < max(0.5, took / 2)
 
 
 def test_a_deadline_is_answered_in_time(start_server):
-    server = start_server(run_seconds=0.5, workers=1)
+    server = start_server(run_seconds=1, workers=1)
     with server.client() as client:
         start = time.monotonic()
         answer = client.post("/v1/run", json={"graph": slow_graph(500, 2000), "feeds": slow_feeds(500)})
@@ -97,8 +97,10 @@ def test_a_deadline_is_answered_in_time(start_server):
         assert answer.status_code == 504, answer.text
         assert answer.json()["problems"][0]["code"] == "deadline"
         assert took < 10
-        time.sleep(0.5)  # the kernel that was under way ends, and the worker is free again
-        again = client.post("/v1/run", json={"graph": LOSS, "feeds": {"x": [2], "y": [3]}})
+        for _ in range(20):  # the kernel that was under way ends, and the worker is free again
+            again = client.post("/v1/run", json={"graph": LOSS, "feeds": {"x": [2], "y": [3]}})
+            if again.status_code == 200:
+                break
         assert again.status_code == 200, again.text
 
 
@@ -149,11 +151,12 @@ def test_it_stops_when_told_to(start_server, number):
 
 
 def test_running_requests_finish_before_it_stops(start_server):
-    server = start_server(grace_seconds=30)
-    body = {"graph": slow_graph(600, 40), "feeds": slow_feeds(600)}
+    server = start_server(grace_seconds=60, run_seconds=60)
+    body = {"graph": slow_graph(600, 100), "feeds": slow_feeds(600)}
     with server.client() as client, concurrent.futures.ThreadPoolExecutor(1) as pool:
         run = pool.submit(client.post, "/v1/run", json=body)
-        time.sleep(0.4)
+        time.sleep(1)
+        assert not run.done(), "the run was too short to tell anything"
         os.kill(server.process.pid, signal.SIGTERM)
         assert run.result().status_code == 200
     assert server.process.wait(30) == 0

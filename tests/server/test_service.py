@@ -174,8 +174,9 @@ def test_too_many_runs_are_refused(make_service, loss):
 
 
 def test_a_run_past_its_time_is_given_up(make_service, loss, monkeypatch):
-    service = make_service(run_seconds=0.2)
+    service = make_service()
     graph_id = service.store(loss)
+    service.app.state.data_plane._executor._pool._seconds = 0.2
     release = threading.Event()
     monkeypatch.setattr("graphspec_server.executor.sessions.Compiled.run", lambda *args: release.wait(20))
     answer = service.post(f"/v1/graphs/{graph_id}/run", {"feeds": {"x": [1], "y": [1]}})
