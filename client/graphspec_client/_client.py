@@ -45,7 +45,8 @@ class Client(BaseClient):
         base_url: The address of the service.
         api_key: The key, for a service that wants one.
         timeout: Seconds to wait for an answer; ``None`` waits forever.
-        app: An ASGI application to run in this process instead of calling a server.
+        app: An ASGI application to run in this process instead of calling a server. The client owns it: it starts with
+            the first request and stops with the client.
         transport: An ``httpx`` transport of your own.
     """
 

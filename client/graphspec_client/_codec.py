@@ -50,8 +50,9 @@ def as_array(value: Any, dtype: str | None = None) -> Array:
 
 
 def _check_strings(array: Array) -> None:
-    wrong = next((item for item in array.flat if not isinstance(item, str | bytes)), "")
-    if not isinstance(wrong, str | bytes):
+    strange = [item for item in array.flat if not isinstance(item, str | bytes)]
+    if strange:
+        wrong = next((item for item in strange if not isinstance(item, int | float)), strange[0])
         raise CodecError(f"An array of objects may hold strings only, found {type(wrong).__name__} {wrong!r}.")
 
 

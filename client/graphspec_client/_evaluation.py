@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from graphspec_client import _values
 from graphspec_client._answers import Answer
 from graphspec_client._codec import Array, encode_feeds

@@ -27,16 +27,19 @@ class InProcess(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request."""
+        try:
+            async with asyncio.timeout(request.extensions.get("timeout", {}).get("read")):
+                await self._start()
+                return await self._inner.handle_async_request(request)
+        except TimeoutError:
+            raise httpx.ReadTimeout("The application took too long.", request=request) from None
+
+    async def _start(self) -> None:
         async with self._starting:
             if self._lifespan is None:
                 lifespan = _lifespan(self._app)
                 await lifespan.__aenter__()
                 self._lifespan = lifespan
-        try:
-            async with asyncio.timeout(request.extensions.get("timeout", {}).get("read")):
-                return await self._inner.handle_async_request(request)
-        except TimeoutError:
-            raise httpx.ReadTimeout("The application took too long.", request=request) from None
 
     async def aclose(self) -> None:
         """Stop the application."""
@@ -56,19 +59,24 @@ async def _lifespan(app: Any) -> AsyncIterator[None]:
     async def tell(event: str) -> dict[str, Any] | None:
         await to_app.put({"type": f"lifespan.{event}"})
         answer = asyncio.create_task(from_app.get())
-        await asyncio.wait({answer, task}, return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return answer.result()
-        answer.cancel()
-        return None
+        try:
+            await asyncio.wait({answer, task}, return_when=asyncio.FIRST_COMPLETED)
+            return answer.result() if answer.done() else None
+        finally:
+            answer.cancel()
+            await asyncio.gather(answer, return_exceptions=True)
 
-    started = await tell("startup")
-    if started is not None and started["type"] != "lifespan.startup.complete":
-        raise ConnectionFailed(f"The application did not start: {started.get('message', '')}")
-    yield
-    if started is not None:
-        await tell("shutdown")
-    await asyncio.gather(task, return_exceptions=True)
+    try:
+        started = await tell("startup")
+        if started is not None and started["type"] != "lifespan.startup.complete":
+            raise ConnectionFailed(f"The application did not start: {started.get('message', '')}")
+        yield
+        if started is not None:
+            await tell("shutdown")
+    finally:
+        await asyncio.wait({task}, timeout=0.1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 class InProcessBlocking(httpx.BaseTransport):

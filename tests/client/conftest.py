@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from graphspec_client import AsyncClient, Client, Tensor, set_default_client
 from graphspec_server.app import create_app
 from graphspec_server.settings import Settings
-
-from graphspec_client import AsyncClient, Client, set_default_client
 
 
 @pytest.fixture(scope="session")
@@ -25,15 +25,15 @@ def make_app(tmp_path_factory) -> Callable[..., Any]:
     return lambda **options: create_app(Settings(repository=tmp_path_factory.mktemp("graphs"), **options))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def app(make_app) -> Any:
-    """The app that most tests share."""
+    """An app for one client, which stops it when it is closed."""
     return make_app()
 
 
 @pytest.fixture(scope="session")
-def shared_client(app) -> Iterator[Client]:
-    with Client(app=app) as client:
+def shared_client(make_app) -> Iterator[Client]:
+    with Client(app=make_app()) as client:
         yield client
 
 
@@ -106,5 +106,23 @@ def assert_like() -> Callable[[Any, Any], None]:
         assert found.shape == expected.shape
         tolerance = {"float16": 2e-3, "float32": 2e-6}.get(expected.dtype.name, 1e-12)
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def check(assert_like) -> Callable[[Any, Any], None]:
+    """Holds a tensor (or several) against NumPy's result, and with it what the tracer said of shape and dtype."""
+
+    def check(result: Any, expected: Any) -> None:
+        results, expecteds = (x if isinstance(x, tuple | list) else [x] for x in (result, expected))
+        assert len(results) == len(expecteds)
+        for one, wanted in zip(results, expecteds, strict=True):
+            assert isinstance(one, Tensor)
+            inferred = one._value.shape
+            assert inferred is None or len(inferred) == np.ndim(wanted)
+            assert inferred is None or all(a in (None, b) for a, b in zip(inferred, np.shape(wanted), strict=True))
+            assert one.dtype == np.asarray(wanted).dtype
+            assert_like(one.numpy(), wanted)
 
     return check
