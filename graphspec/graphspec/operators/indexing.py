@@ -16,6 +16,8 @@ from graphspec.operators._types import Array, Builder, Cotangents, Value
 from graphspec.operators.registry import ZERO, operator
 
 _REDUCTIONS: dict[str, Any] = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
+# From here on, a call per row costs less than NumPy's own loop over its elements.
+_LONG_ROW = 128
 
 
 @operator("Gather")
@@ -130,14 +132,38 @@ def _scattered_along(data: Array, indices: Array, updates: Array, axis: int, red
 
 
 def _scattered(data: Array, at: tuple[Array, ...], updates: Array, reduction: str) -> Array:
-    out = data.copy()
+    out = np.array(data, order="C")
     if reduction == "none":
         out[at] = updates
     elif reduction in _REDUCTIONS:
-        _REDUCTIONS[reduction].at(out, at, updates)
+        _accumulate(_REDUCTIONS[reduction], out, at, updates)
     else:
         raise ValueError(f"reduction {reduction!r} is not one of none, add, mul, max, min.")
     return out
+
+
+def _accumulate(ufunc: Any, out: Array, at: tuple[Array, ...], updates: Array) -> None:
+    """``ufunc.at(out, at, updates)``, in place, with index arrays for the first axes of a contiguous array.
+
+    NumPy is quick for one index array into a vector only; a loop in Python is quicker still where rows are long.
+    """
+    place: Any = 0
+    for axis, index in enumerate(at):
+        size = out.shape[axis]
+        if index.size and not (-size <= index.min() and index.max() < size):
+            worst = index.min() if index.min() < -size else index.max()
+            raise IndexError(f"index {worst} is out of bounds for axis {axis} with size {size}.")
+        place = place * size + np.where(index < 0, index + size, index)
+    places = np.broadcast_to(place, np.broadcast_shapes(*(index.shape for index in at))).reshape(-1)
+    if not updates.size:
+        return
+    rows, width = updates.reshape(len(places), -1), updates.size // len(places)
+    table = out.reshape(-1, width)
+    if width >= _LONG_ROW:
+        for i, row in zip(places.tolist(), rows, strict=True):
+            ufunc(table[i], row, out=table[i])
+    else:
+        ufunc.at(out.reshape(-1), (places[:, None] * width + np.arange(width)).reshape(-1), rows.reshape(-1))
 
 
 @scatter_elements.vjp

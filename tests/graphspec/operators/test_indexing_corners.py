@@ -41,6 +41,8 @@ X = np.arange(6, dtype=np.float32).reshape(2, 3)
         ("ScatterElements", (X, np.array([[0]]), np.ones((1, 2), np.float32)), {}),
         ("ScatterElements", (X, np.array([[0]]), np.ones((1, 1), np.float32)), {"reduction": "mean"}),
         ("ScatterND", (X, np.array([[2]]), np.ones((1, 3), np.float32)), {}),
+        ("ScatterND", (X, np.array([[2]]), np.ones((1, 3), np.float32)), {"reduction": "add"}),
+        ("ScatterElements", (X, np.array([[0], [-3]]), np.ones((2, 1), np.float32)), {"reduction": "mul"}),
         ("ScatterND", (X, np.array([[0]]), np.ones((1, 1), np.float32)), {"reduction": "add"}),
         ("TopK", (X, np.array([4])), {}),
         ("OneHot", (np.array([0]), np.array(-1), np.zeros(2)), {}),
@@ -70,6 +72,22 @@ def test_scatter_adds_each_duplicate_in_every_dtype(dtype: type) -> None:
     assert isinstance(out, np.ndarray)
     assert out.dtype == dtype
     assert out.astype(np.float64).tolist() == [5, 8, 3]
+
+
+@pytest.mark.parametrize("width", [1, 3, 200])
+@pytest.mark.parametrize("reduction", ["add", "mul", "max", "min"])
+def test_scatter_with_rows_of_any_width(reduction: str, width: int, rng: np.random.Generator) -> None:
+    data, updates = rng.standard_normal((2, 3, width)), rng.standard_normal((2, 4, width))
+    indices = np.array([[[0, 1], [1, -1], [0, 1], [-2, -3]], [[1, 2], [-1, -1], [0, 1], [0, 0]]])
+    expected = data.copy()
+    ufunc = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}[reduction]
+    for place in np.ndindex(2, 4):
+        i, j = indices[place]
+        expected[i, j] = ufunc(expected[i, j], updates[place])
+    found = _kernel(
+        "ScatterND", data.transpose(2, 1, 0).copy().transpose(2, 1, 0), indices, updates, reduction=reduction
+    )
+    np.testing.assert_allclose(found, expected)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("reduction", ["max", "min"])
