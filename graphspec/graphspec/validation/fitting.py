@@ -10,7 +10,7 @@ import onnx
 import onnx.checker
 
 from graphspec.validation import constants, nodes, schemas, shape_rules, types
-from graphspec.validation.report import Findings, pointer
+from graphspec.validation.report import Code, Findings, pointer
 
 
 class Known(NamedTuple):
@@ -42,14 +42,15 @@ def refused(
             found=_attribute_text(at.node, named[0]),
         )
         return
-    code = "dtype-mismatch" if "[TypeInferenceError]" in text else "shape-mismatch"
+    code: Code = "dtype-mismatch" if "[TypeInferenceError]" in text else "shape-mismatch"
     if "has unsupported type" in text or "has inconsistent type" in text:
         code, clean = "dtype-mismatch", re.sub("has (unsupported|inconsistent)", "not of the", clean)
     elif "[ShapeInferenceError]" not in text and code == "shape-mismatch":
         code = "inference"
     # A sound node whose inputs are not to blame: an attribute missing, a combination that the operator excludes.
     shaped = [i for i, k in enumerate(known) if k is not None and types.shape_of(k.type) is not None]
-    code = code if shaped else "inference"
+    if code == "shape-mismatch" and not shaped:
+        code = "inference"
     findings.add(
         code,
         f"{at.path}/inputs/{shaped[-1]}" if shaped and code != "inference" else at.path,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import onnx
 
 from graphspec import dtypes
 from graphspec.validation import schemas, tensors
-from graphspec.validation.report import Findings, pointer
+from graphspec.validation.report import Code, Findings, pointer
 
 if TYPE_CHECKING:
     from graphspec.validation.structure import Block
@@ -323,13 +323,14 @@ def _hint_input(name: str, operator: schemas.Operator) -> str | None:
 
 
 def _check_call(at: At, function: onnx.FunctionProto, findings: Findings) -> None:
-    for kind, given, formal in (
-        ("inputs", at.node.input, function.input),
-        ("outputs", at.node.output, function.output),
-    ):
+    ends: list[tuple[Code, str, Sequence[str], Sequence[str]]] = [
+        ("wrong-number-of-inputs", "inputs", at.node.input, function.input),
+        ("wrong-number-of-outputs", "outputs", at.node.output, function.output),
+    ]
+    for code, kind, given, formal in ends:
         if len(given) > len(formal):
             findings.add(
-                f"wrong-number-of-{kind}",
+                code,
                 f"{at.path}/{kind}",
                 f"{at.title} has {len(given)} {kind}.",
                 node=at.node.name,

@@ -10,6 +10,50 @@ from typing import Any, Literal, NamedTuple
 from graphspec.errors import Problem, Severity, ValidationError
 
 Kind = Literal["input", "parameter", "intermediate"]
+#: Every code that a report may hold; docs/validation.md explains them.
+Code = Literal[
+    "cycle",
+    "undefined-value",
+    "duplicate-value",
+    "duplicate-name",
+    "invalid-name",
+    "not-sorted",
+    "unused-input",
+    "unused-parameter",
+    "unused-node",
+    "unknown-operator",
+    "operator-not-in-opset",
+    "missing-function",
+    "no-opset-import",
+    "unsupported-opset",
+    "unsupported-ir-version",
+    "wrong-number-of-inputs",
+    "wrong-number-of-outputs",
+    "missing-input",
+    "missing-output",
+    "unknown-attribute",
+    "missing-attribute",
+    "attribute-kind",
+    "attribute-value",
+    "attribute-reference",
+    "dtype-mismatch",
+    "shape-mismatch",
+    "output-contradicted",
+    "missing-type",
+    "missing-shape",
+    "invalid-dtype",
+    "negative-dimension",
+    "raw-data-length",
+    "data-length",
+    "external-data",
+    "no-outputs",
+    "function-recursion",
+    "too-deep",
+    "limit",
+    "inference",
+    "onnx-checker",
+    "unexpected",
+]
 Shape = tuple[int | str | None, ...]
 
 # Comparisons spent on spelling hints per report: a graph of 10,000 wrong names must not cost 10,000² of them.
@@ -91,7 +135,7 @@ class Findings:
 
     def add(
         self,
-        code: str,
+        code: Code,
         path: str,
         message: str,
         *,

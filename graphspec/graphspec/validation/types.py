@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import onnx
 import onnx_ir as ir
@@ -134,7 +135,9 @@ def describe(proto: onnx.TypeProto | None) -> str:
     return dtype_text(proto) + ("" if shape is None else shape_text(shape))
 
 
-def contradiction(declared: onnx.TypeProto, inferred: onnx.TypeProto, depth: int = 0) -> str | None:
+def contradiction(
+    declared: onnx.TypeProto, inferred: onnx.TypeProto, depth: int = 0
+) -> Literal["dtype", "shape"] | None:
     """``"dtype"`` or ``"shape"`` when no value can have both types, else ``None``."""
     one, two = declared.WhichOneof("value"), inferred.WhichOneof("value")
     if one is None or two is None or depth > _MAX_NESTING:

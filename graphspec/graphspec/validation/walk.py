@@ -97,7 +97,7 @@ class Walk:
         what = types.contradiction(declared, found)
         if what is not None:
             self.findings.add(
-                f"{what}-mismatch",
+                "dtype-mismatch" if what == "dtype" else "shape-mismatch",
                 path,
                 f"The parameter {name!r} and the input of the same name differ in {what}.",
                 expected=f"{types.describe(declared)}, as the input says",
@@ -295,7 +295,7 @@ class Walk:
         if what is None:
             return types.merge(formal.type, actual)
         self.findings.add(
-            f"{what}-mismatch",
+            "dtype-mismatch" if what == "dtype" else "shape-mismatch",
             formal.path,
             f"The subgraph's input {formal.name!r} is declared otherwise than what {node.op_type} gives it.",
             node=node.name,
