@@ -31,7 +31,7 @@ from graphspec.interchange import (
     save,
     to_document,
 )
-from graphspec.operators.catalog import catalog
+from graphspec.operators.catalog import catalog as operators  # the function; the package is reached by its path
 from graphspec.runtime import Session
 from graphspec.validation import Report, ValueInfo, check_feeds, validate
 
@@ -50,7 +50,6 @@ __all__ = [
     "UnsupportedError",
     "ValidationError",
     "ValueInfo",
-    "catalog",
     "check_feeds",
     "digest",
     "dtypes",
@@ -62,6 +61,7 @@ __all__ = [
     "load_graph",
     "load_graph_proto",
     "load_proto",
+    "operators",
     "save",
     "to_document",
     "validate",

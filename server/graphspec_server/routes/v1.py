@@ -108,7 +108,7 @@ async def schema(request: Request) -> Response:
 
 @functools.cache
 def _operators() -> bytes:
-    return orjson.dumps({"operators": gs.catalog()})
+    return orjson.dumps({"operators": gs.operators()})
 
 
 @functools.cache
