@@ -9,7 +9,7 @@ from onnx_ir.passes.common import (
 )
 
 from graphspec.optimize.copying import copied
-from graphspec.optimize.propagate import propagate
+from graphspec.optimize.propagate import RANDOM, propagate
 from graphspec.optimize.simplify import simplify
 from graphspec.optimize.upgrade import upgraded
 
@@ -31,6 +31,16 @@ def clean(model: ir.Model) -> None:
     """As ``optimized``, in place, for a model that the caller owns."""
     propagate(model)
     simplify(model)
-    CommonSubexpressionEliminationPass()(model)
+    _merge_equal(model)
     simplify(model)
     RemoveUnusedNodesPass()(model)
+
+
+def _merge_equal(model: ir.Model) -> None:
+    """Compute equal things once; two draws of random numbers are never equal (the pass knows of some of them only)."""
+    draws = [node for node in model.graph.all_nodes() if node.op_type in RANDOM and node.domain == ""]
+    for i, node in enumerate(draws):
+        node.attributes.add(ir.AttrInt64("distinct", i))
+    CommonSubexpressionEliminationPass()(model)
+    for node in draws:
+        node.attributes.pop("distinct")

@@ -17,7 +17,8 @@ from graphspec.operators.attributes import attributes_of
 # A folded constant may be this large, or as large as what it was made from: folding must not blow a model up.
 _MAX_BYTES = 1 << 16
 
-_RANDOM = {
+# Each node of these draws numbers of its own: never folded, never merged with another.
+RANDOM = {
     "RandomNormal",
     "RandomNormalLike",
     "RandomUniform",
@@ -156,7 +157,7 @@ def _is_constant(node: ir.Node) -> bool:
 
 
 def _fold(node: ir.Node, opset_imports: dict[str, int]) -> list[Any] | None:
-    if node.op_type in _RANDOM or _is_constant(node) or node.domain not in opset_imports:
+    if node.op_type in RANDOM or _is_constant(node) or node.domain not in opset_imports:
         return None
     entry = registry.find(node.op_type, node.domain, opset_imports[node.domain])
     if entry is None or any(

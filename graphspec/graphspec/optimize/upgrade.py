@@ -7,6 +7,7 @@ import onnx.version_converter
 import onnx_ir as ir
 
 from graphspec.errors import UnsupportedError
+from graphspec.optimize.limited_broadcast import spell_out_broadcasts
 
 # The converter looks at small initializers (axes, shapes); large ones only cost copies.
 _LARGE = 1 << 12
@@ -23,12 +24,13 @@ def upgraded(model: ir.Model, opset: int) -> ir.Model:
         The model itself when it is there already, else a converted copy that shares the weights.
 
     Raises:
-        UnsupportedError: The converter has no path for some operator.
+        UnsupportedError: The converter has no path for some operator, or the ranks of old broadcasts are not known.
     """
     version = model.graph.opset_imports.get("")
     if version is None or version >= opset:
         return model
     light = model.clone()
+    spell_out_broadcasts(light)
     large = {
         name: value.const_value
         for name, value in light.graph.initializers.items()

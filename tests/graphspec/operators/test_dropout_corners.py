@@ -86,3 +86,14 @@ def test_the_mask_of_inference_is_all_ones(opset: int, dtype: type) -> None:
     assert mask.dtype == dtype
     assert mask.all()
     assert len(entry(data, outputs=1)) == 1
+
+
+@pytest.mark.parametrize("call", ["Dropout(x, r, t)", "Bernoulli(x)", "RandomNormalLike(x)", "RandomUniformLike(x)"])
+def test_equal_draws_stay_two(call: str) -> None:
+    """Two nodes that draw are not one, however equal they look."""
+    model = gs.load(
+        '<ir_version: 10, opset_import: ["" : 23]> g (double[100] x) => (double[100] y, double[100] z) '
+        f"{{ t = Constant<value = bool {{1}}>() r = Constant<value = double {{0.5}}>() y = {call} z = {call} }}"
+    )
+    found = gs.Session(model).run({"x": np.full(100, 0.5)})
+    assert (found["y"] != found["z"]).any()
