@@ -50,6 +50,7 @@ class Sample:
         order: 2 checks the derivative of the derivative too; 1 needs a reason beside it.
         forward: Whether another runtime can check the value (False for random generators, with a reason).
         zero: The derivative must be exactly zero.
+        narrow: The schema takes float32 but no float64.
     """
 
     op_type: str
@@ -64,6 +65,7 @@ class Sample:
     order: int = 2
     forward: bool = True
     zero: bool = False
+    narrow: bool = False
 
     @property
     def label(self) -> str:

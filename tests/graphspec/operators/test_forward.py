@@ -47,6 +47,8 @@ FLOAT32_ONLY = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
 @pytest.mark.parametrize("sample", [s for s in ALL if s.forward], ids=lambda s: s.label)
 def test_value(sample: Sample, dtype: type, optimize: bool) -> None:
+    if sample.narrow and dtype == np.float64:
+        pytest.skip("the schema takes float32 alone")
     rng = np.random.default_rng(zlib.crc32(sample.label.encode()))
     model, feeds = build(sample, arrays_of(sample, dtype, rng), symbolic=False)
     ours = gs.Session(model, optimize=optimize).run(feeds)
