@@ -58,28 +58,27 @@ class AttributeDecoder:
     ) -> bool:
         """Say why the kind of a plain value cannot be told; true if the operator is to blame."""
         domain = standard(node.domain)
-        explicit = f'Or write the kind out: {{"kind": "{_guess(value)}", "value": ...}}.'
         label = node.name or None
         if known is None and operator_names(domain):
-            hint = did_you_mean(node.op, operator_names(domain))
             self.findings.add(
                 "unknown-operator",
                 f"ONNX has no operator {shorten(node.op)!r} in the domain {domain or 'ai.onnx'!r}.",
                 f"{path}/op",
                 node=label,
+                expected="an operator of ONNX",
                 found=shorten(node.op),
-                hint=hint,
+                hint=did_you_mean(node.op, operator_names(domain)),
             )
             return True
         if known is not None and not any(function[1] == node.op for function in self.kinds.functions):
-            hint = did_you_mean(name, known) or f"Its attributes are {', '.join(known) or 'none'}."
             self.findings.add(
                 "unknown-attribute",
                 f"{node.op} has no attribute {shorten(name)!r}.",
                 where,
                 node=label,
+                expected=f"one of {', '.join(sorted(known))}" if known else "no attributes",
                 found=shorten(name),
-                hint=f"{hint} {explicit}",
+                hint=did_you_mean(name, known),
             )
             return False
         self.findings.add(

@@ -51,7 +51,8 @@ def _find_half_surrogates(value: Any, findings: Findings) -> None:
     for path, item in walk(value):
         texts = [item] if isinstance(item, str) else list(item) if isinstance(item, dict) else []
         if any(isinstance(text, str) and not is_text(text) for text in texts):
-            findings.add("bad-encoding", "A string holds half of a surrogate pair.", path, expected="Unicode text")
+            message = "A string holds half of a surrogate pair."
+            findings.add("bad-encoding", message, path, expected="Unicode text", found=describe(item))
 
 
 class _ModelDecoder:
@@ -263,11 +264,14 @@ class GraphDecoder:
             self.findings.kind(path, "a list of names, or an object from name to type", outputs)
             return
         for where, entry in entries:
+            if not isinstance(entry, str | dict):
+                self.findings.kind(where, 'a name, or an object with "name" and a type', entry)
+                continue
             found = check(doc.Output, {"name": entry} if isinstance(entry, str) else entry, where, self.findings)
             if found is None:
                 continue
             if not found.name:
-                self.findings.add("invalid-name", "The name of an output is empty.", where, expected="a name")
+                self.findings.add("invalid-name", "The name is empty.", where, expected="a name", found='""')
             proto = into.output.add()
             proto.name = found.name
             decode_value_info(found, proto, where, self.findings)

@@ -323,7 +323,10 @@ class TrainingInfo(Object):
 class Document(Graph):
     """A computational graph: any ONNX model, as JSON that a hand can write."""
 
-    graphspec: Annotated[Literal[1], Field(description="The version of this format.")]
+    graphspec: Annotated[
+        int,
+        Field(ge=VERSION, le=VERSION, description="The version of this format.", json_schema_extra={"const": VERSION}),
+    ]
     opset: Annotated[
         SkipValidation[Int64 | dict[str, Int64]],
         Field(description="The version of ONNX's operators, or one for each domain (\"\" is ONNX's own)."),

@@ -74,18 +74,43 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     return f'Did you mean "{found}"?' if found is not None else None
 
 
+def _writable(text: str) -> str:
+    """The text with what UTF-8 cannot hold escaped: a report must be fit to send."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class Findings:
     """The problems found so far."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
-    def add(self, code: str, message: str, path: str, **rest: str | None) -> None:
+    def add(
+        self,
+        code: str,
+        message: str,
+        path: str,
+        *,
+        expected: str,
+        found: str,
+        hint: str | None = None,
+        node: str | None = None,
+    ) -> None:
         """Note one problem; see ``Problem`` for the fields."""
         if len(self.problems) < _MOST:
-            self.problems.append(Problem(code, message, path=path, **rest))  # type: ignore[arg-type]
+            self.problems.append(
+                Problem(
+                    code,
+                    _writable(message),
+                    path=_writable(path),
+                    node=None if node is None else _writable(node),
+                    expected=_writable(expected),
+                    found=_writable(found),
+                    hint=None if hint is None else _writable(hint),
+                )
+            )
         elif len(self.problems) == _MOST:
-            self.problems.append(Problem("too-many-problems", f"There are more than {_MOST} problems.", path=path))
+            self.problems.append(Problem("too-many-problems", f"There are more than {_MOST} problems."))
 
     def kind(self, path: str, expected: str, found: Any, hint: str | None = None, node: str | None = None) -> None:
         """Note that a value is not of the kind that belongs here."""

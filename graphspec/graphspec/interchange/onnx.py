@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+import functools
+import logging
+from collections.abc import Iterator
+
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
@@ -62,7 +68,8 @@ def to_model(model: onnx.ModelProto) -> ir.Model:
     findings.raise_if_any()
     sparse = set_aside(model)
     try:
-        result = ir.from_proto(model)
+        with _without_warnings():
+            result = ir.from_proto(model)
     except Exception as error:
         message = f"The graph cannot be represented: {_root(error)}"
         raise LoadError(message, code="unrepresentable") from error
@@ -80,13 +87,36 @@ def to_proto(model: ir.Model) -> onnx.ModelProto:
         UnsupportedError: The model holds what ONNX cannot express.
     """
     try:
-        proto = ir.to_proto(model)
+        with _without_warnings():
+            proto = ir.to_proto(model)
     except Exception as error:
         raise UnsupportedError(f"The model cannot be written as ONNX: {_root(error)}") from error
     put_back(proto, model)
     for data in model.meta.get(_TRAINING, ()):
         proto.training_info.add().ParseFromString(data)
     return proto
+
+
+_quiet: contextvars.ContextVar[bool] = contextvars.ContextVar("quiet", default=False)
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep onnx_ir from logging what validation reports, and a hostile graph from filling the log.
+
+    Only in this thread or task, and only for as long as the block runs.
+    """
+    _install_filter()
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+@functools.cache
+def _install_filter() -> None:
+    logging.getLogger("onnx_ir.serde").addFilter(lambda record: not _quiet.get())
 
 
 def _root(error: BaseException) -> str:

@@ -162,9 +162,8 @@ class _Walk:
         try:
             data.decode("utf-8")
         except UnicodeDecodeError:
-            self.findings.add(
-                "bad-encoding", "A string in a list of strings is not UTF-8.", path, node=node, expected="UTF-8"
-            )
+            message = "A string in a list of strings is not UTF-8."
+            self.findings.add("bad-encoding", message, path, node=node, expected="UTF-8", found=repr(data[:40]))
 
     def type(self, type_: onnx.TypeProto, path: str, node: str | None) -> None:
         if not fits_ir(type_):

@@ -133,12 +133,13 @@ def load_graph_proto(value: Any, pointer: str = "/graph", *, limits: Limits | No
 def _parse_graph(value: Any, limits: Limits) -> onnx.ModelProto:
     findings = Findings()
     if isinstance(value, dict) and list(value) == ["onnx"]:
+        if isinstance(value["onnx"], str):
+            limits.check("max_bytes", len(value["onnx"]) // 4 * 3, "/onnx")
         data = decode_base64(value["onnx"], "/onnx", findings)
         findings.raise_if_any()
         assert data is not None
         with prefixed("/onnx"):
-            limits.check("max_bytes", len(data))
-            return parse_bytes(data)
+            return _parse_as("onnx", data, limits)
     if isinstance(value, dict) and list(value) == ["text"]:
         if not isinstance(value["text"], str):
             findings.kind("/text", "ONNX text", value["text"])

@@ -74,6 +74,7 @@ def parse_json(data: str | bytes) -> Any:
             "The JSON is nested too deeply.",
             code="too-deep",
             expected="at most a few hundred levels of lists and objects",
+            found="more",
             hint="No graph needs that: look for a list wrapped in itself.",
         ) from error
     except ValueError as error:  # an integer of thousands of digits, which Python refuses to convert

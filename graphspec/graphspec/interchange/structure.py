@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from graphspec.interchange.document import VERSION, Document
-from graphspec.interchange.findings import Findings, describe, did_you_mean, pointer
+from graphspec.interchange.findings import Findings, describe, did_you_mean, nearest, pointer, shorten
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -22,9 +22,7 @@ _EXPECTED = {
     "list_type": "a list",
     "model_type": "an object",
     "model_attributes_type": "an object",
-    "string_too_short": "a name of at least one character",
     "string_type": "a string",
-    "string_unicode": "Unicode text",
     "too_long": "a shorter list",
 }
 _MOST = 200
@@ -53,13 +51,20 @@ def _convert(model: type[BaseModel], value: Any, detail: ErrorDetails, path: str
             path + pointer(*loc[:-1]),
             expected=f'"{loc[-1]}"',
             found=describe(found),
-            hint=_missing_hint(str(loc[-1]), found),
+            hint=_missing_hint(str(loc[-1]), found, known),
         )
     elif kind == "extra_forbidden":
         name = str(loc[-1])
-        hint = did_you_mean(name, known) or f"The fields here are {', '.join(known)}."
-        findings.add("unknown-field", f"There is no field {name!r} here.", where, found=name, hint=hint)
-    elif kind == "literal_error" and model is Document and loc == ["graphspec"]:
+        label = shorten(name)
+        findings.add(
+            "unknown-field",
+            f"There is no field {label!r} here.",
+            where,
+            expected=f"one of the fields {', '.join(known)}",
+            found=label,
+            hint=did_you_mean(name, known),
+        )
+    elif model is Document and loc == ["graphspec"]:
         findings.add(
             "unsupported-version",
             "The document's version is not one that this GraphSpec reads.",
@@ -67,10 +72,21 @@ def _convert(model: type[BaseModel], value: Any, detail: ErrorDetails, path: str
             expected=f"graphspec {VERSION}",
             found=describe(found),
         )
-    elif kind == "recursion_loop":
-        findings.add("too-deep", "The document is nested too deeply.", where, expected="less nesting")
+    elif kind == "recursion_depth_exceeded" or kind == "recursion_loop":
+        findings.add("too-deep", "The document is nested too deeply.", where, expected="less nesting", found="more")
     elif kind == "invalid_key":
-        findings.add("wrong-kind", "The key of an object is not a string.", where, expected="a string")
+        findings.kind(where, "a string as key", loc[-1])
+    elif kind == "string_unicode":
+        message = "The string holds half of a surrogate pair."
+        findings.add("bad-encoding", message, where, expected="Unicode text", found=describe(found))
+    elif kind == "string_too_short":
+        findings.add("invalid-name", "The name is empty.", where, expected="a name", found='""')
+    elif kind == "literal_error":
+        options = [
+            part for part in str((detail.get("ctx") or {}).get("expected", "")).split("'") if part.isidentifier()
+        ]
+        hint = did_you_mean(found, options) if isinstance(found, str) else None
+        findings.kind(where, " or ".join(options), found, hint=hint)
     elif kind in {"greater_than_equal", "less_than_equal"}:
         message = detail["msg"].removeprefix("Input should be ")
         findings.add("out-of-range", "The number is out of range.", where, expected=message, found=describe(found))
@@ -79,12 +95,12 @@ def _convert(model: type[BaseModel], value: Any, detail: ErrorDetails, path: str
         findings.kind(where, expected, found, hint=_null_hint(loc, found))
 
 
-def _missing_hint(name: str, found: Any) -> str | None:
+def _missing_hint(name: str, found: Any, known: list[str]) -> str | None:
     """The misspelt field that was probably meant."""
     if not isinstance(found, Mapping):
         return None
-    meant = did_you_mean(name, [str(key) for key in found])
-    return f'Is "{meant.split(chr(34))[1]}" a misspelling of it?' if meant else None
+    meant = nearest(name, [str(key) for key in found if key not in known])
+    return f'Is "{shorten(meant)}" a misspelling of it?' if meant else None
 
 
 def _null_hint(loc: list[int | str], found: Any) -> str | None:

@@ -135,7 +135,8 @@ def decode_string(value: Any, path: str, findings: Findings, expected: str = "a 
     try:
         return value.encode("utf-8")
     except UnicodeEncodeError:
-        findings.add("bad-encoding", "The string holds half of a surrogate pair.", path, expected="Unicode text")
+        message = "The string holds half of a surrogate pair."
+        findings.add("bad-encoding", message, path, expected="Unicode text", found=describe(value))
         return None
 
 
@@ -214,7 +215,9 @@ def _flatten(
         sizes.append(lengths.pop())
         level = list(itertools.chain.from_iterable(level))
         if len(sizes) > 64:
-            findings.add("too-deep", "The lists are nested too deeply.", path, expected="at most 64 dimensions")
+            findings.add(
+                "too-deep", "The lists are nested too deeply.", path, expected="at most 64 dimensions", found="more"
+            )
             return None
     if list in set(map(type, level)):
         _ragged(level, sizes, path, findings)
