@@ -24,13 +24,19 @@ _OUTPUT_DTYPES: dict[str, tuple[str | int, ...]] = {
     "RandomNormalLike": ("@dtype",), "RandomUniformLike": ("@dtype",), "Bernoulli": ("@dtype",),
     "Multinomial": ("@dtype",), "TopK": (0, "int64"), "MaxPool": (0, "int64"), "Dropout": (0, "bool"),
     "Unique": (0, "int64", "int64", "int64"), "RMSNormalization": (1,), "LayerNormalization": (0, "float32", "float32"),
-    "QuantizeLinear": (2,), "DequantizeLinear": (1,), "QLinearConv": (7,), "QLinearMatMul": (7,),
+    "QuantizeLinear": ("@output_dtype",), "DequantizeLinear": ("@output_dtype",),
+    "QLinearConv": (7,), "QLinearMatMul": (7,),
     "ConvInteger": ("int32",), "MatMulInteger": ("int32",), "DynamicQuantizeLinear": ("uint8", "float32", "uint8"),
     "BatchNormalization": (0, 3, 3), "Attention": (0, 1, 2, 0), "TfIdfVectorizer": ("float32",),
     "ImageDecoder": ("uint8",), "StringSplit": ("string", "int64"), "GridSample": (0,),
     "LinearAttention": (0, 3),
 }  # fmt: skip
-_DEFAULTS = {"Multinomial": "int32"}
+# Where the attribute is left out: the first of these that there is, and else the first input's dtype.
+_DEFAULTS: dict[str, tuple[str | int, ...]] = {
+    "Multinomial": ("int32",),
+    "QuantizeLinear": (2, "uint8"),
+    "DequantizeLinear": (1,),
+}
 # Operators whose dtype comes from an attribute alone, or that give no tensor.
 _WITHOUT_TENSOR = (
     "BlackmanWindow HammingWindow HannWindow MelWeightMatrix RandomNormal RandomUniform Constant ConstantOfShape If "
@@ -70,7 +76,9 @@ def _resolve(op_type: str, rule: str | int, inputs: Sequence[Value | None], attr
     number = attributes.get(rule[1:])
     if number is not None:
         return _dtypes.FROM_ONNX_NUMBER[number]
-    return _DEFAULTS.get(op_type) or _resolve(op_type, 0, inputs, attributes)
+    defaults = _DEFAULTS.get(op_type, (0,))
+    there = (d for d in defaults if isinstance(d, str) or (d < len(inputs) and inputs[d] is not None))
+    return _resolve(op_type, next(there, defaults[0]), inputs, attributes)
 
 
 def emit(op_type: str, *inputs: Value | None, **attributes: Any) -> Value:

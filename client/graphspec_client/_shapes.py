@@ -279,7 +279,7 @@ def _split(inputs: Inputs, attributes: Attributes, outputs: int) -> list[Shape]:
     axis = _axis(attributes.get("axis", 0), len(shape))
     sizes: Sequence[Dim] | None = static(_input(inputs, 1))
     size = shape[axis]
-    if sizes is None and isinstance(size, int):
+    if _input(inputs, 1) is None and isinstance(size, int):
         part = -(-size // outputs)
         sizes = [min(part, size - part * i) for i in range(outputs)]
     return [(*shape[:axis], sizes[i] if sizes else None, *shape[axis + 1 :]) for i in range(outputs)]

@@ -12,7 +12,8 @@ from graphspec_client import _elementwise as e
 from graphspec_client import _linalg as la
 from graphspec_client import _reductions as r
 from graphspec_client import _shaping as s
-from graphspec_client._emit import cast, emit, emit_all, lift, promoted
+from graphspec_client._codec import as_array
+from graphspec_client._emit import cast, emit, emit_all, is_value, lift, promoted
 from graphspec_client._tensor import Tensor, wrap
 from graphspec_client._values import Value, constant, ints
 
@@ -38,27 +39,50 @@ def op(
         outputs: How many outputs are wanted; more than one are returned as a tuple. By default one, or as many as the
             operator must have (``TopK``: 2).
         domain: The operator's domain, if it is not ONNX's own.
-        dtype: The outputs' element type, for operators of which the client does not know it.
+        dtype: The outputs' element type, for operators of which the client does not know it, and for those that have
+            such an attribute.
         **attributes: The operator's attributes by their ONNX names.
 
     Returns:
         A tensor, or a tuple of them.
     """
-    values = _operands(inputs)
+    values = _operands(op_type if not domain else "", inputs)
     listed = {name: _attribute(name, value) for name, value in attributes.items()}
     if domain:
         listed = {name: _with_kind(value) for name, value in listed.items()}
     count = outputs if outputs is not None else _outputs(op_type, values, listed)
     wanted = None if dtype is None else _dtypes.wire_name(dtype)
+    if wanted and op_type in _WITH_DTYPE and not domain:
+        listed["dtype"] = _dtypes.ONNX_NUMBERS[wanted]
     results = emit_all(op_type, values, listed, outputs=count, domain=domain, dtype=wanted)
     return Tensor(results[0]) if len(results) == 1 else wrap(results)
 
 
-def _operands(inputs: Sequence[Any]) -> list[Value | None]:
+# Inputs that say what an operator does, and not on what: integers given for them are a part of the graph.
+_SETTINGS: dict[str, tuple[int, ...]] = {
+    "Reshape": (1,), "Expand": (1,), "Tile": (1,), "Slice": (1, 2, 3, 4), "Pad": (1, 3), "Squeeze": (1,),
+    "Unsqueeze": (1,), "Split": (1,), "TopK": (1,), "OneHot": (1,), "CumSum": (1,), "Trilu": (1,), "Resize": (2, 3),
+    "ConstantOfShape": (0,), "CenterCropPad": (1,), "Col2Im": (1, 2), "AffineGrid": (1,), "DFT": (1, 2),
+}  # fmt: skip
+_WITH_DTYPE = {
+    "EyeLike", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial",
+}  # fmt: skip
+
+
+def _operands(op_type: str, inputs: Sequence[Any]) -> list[Value | None]:
     """The inputs as values; Python numbers in the dtype of the first input that has one of its own."""
-    values = [None if one is None else lift(one) for one in inputs]
+    settings = (1,) if op_type.startswith("Reduce") else _SETTINGS.get(op_type, ())
+    values = [
+        None if one is None else _setting(one) if i in settings and not is_value(one) else lift(one)
+        for i, one in enumerate(inputs)
+    ]
     strong = next((value.dtype for value in values if value is not None and not value.weak), None)
     return [cast(v, strong) if v is not None and v.weak and v.kind == "constant" and strong else v for v in values]
+
+
+def _setting(given: Any) -> Value:
+    array = as_array(given)
+    return constant(array, _dtypes.wire_name(array.dtype))
 
 
 def _outputs(op_type: str, values: Sequence[Value | None], attributes: dict[str, Any]) -> int:
@@ -116,8 +140,10 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
 
 
 def celu(x: Any, alpha: float = 1.0) -> Tensor:
-    """``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))``."""
-    return Tensor(emit("Celu", _float(x), alpha=float(alpha)))
+    """``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))``, which is ``alpha * elu(x / alpha)``."""
+    value = _float(x)
+    scale = e.scalar(alpha, value)
+    return Tensor(emit("Mul", emit("Elu", emit("Div", value, scale)), scale))
 
 
 def selu(x: Any) -> Tensor:
