@@ -17,7 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("graphspec", "server", "client")
 TARGETS = ("demo", "serve", "test", "lint", "types", "format", "clean", "setup", "help")
 LONGEST = 450
-LONG_FILES = {"tests/graphspec/test_validation.py": "a table: every finding with a graph that leads to it"}
+LONG_FILES = {
+    "tests/graphspec/test_validation.py": "a table: every finding with a graph that leads to it",
+    "tests/graphspec/test_interchange_refusals.py": "a table: every refusal with what leads to it",
+}
 
 
 def tracked() -> list[Path]:
