@@ -90,6 +90,26 @@ def set_attribute(**fields: object) -> Callable[[onnx.ModelProto], None]:
     return change
 
 
+def nest_type(m: onnx.ModelProto) -> None:
+    proto = m.graph.input[0].type
+    for _ in range(20):
+        proto.sequence_type.elem_type.SetInParent()
+        proto = proto.sequence_type.elem_type
+
+
+def sparse_tensor(sizes: list[int], indices: int) -> onnx.SparseTensorProto:
+    values = helper.make_tensor("w", onnx.TensorProto.FLOAT, [2], [1, 2])
+    places = helper.make_tensor("", onnx.TensorProto.INT64, [indices], range(indices))
+    return onnx.SparseTensorProto(values=values, indices=places, dims=sizes)
+
+
+def sparse(sizes: list[int], indices: int) -> Callable[[onnx.ModelProto], None]:
+    def change(m: onnx.ModelProto) -> None:
+        m.graph.node[0].attribute.append(helper.make_attribute("sparse_value", sparse_tensor(sizes, indices)))
+
+    return change
+
+
 def deep(levels: int) -> onnx.GraphProto:
     def graph(op: str, *inputs: str, output: str, **branches: onnx.GraphProto) -> onnx.GraphProto:
         node = helper.make_node(op, inputs, [output], name=output, **branches)
@@ -642,6 +662,57 @@ CASES = [
         [Expected("invalid-dtype", "/parameters/w", found="77")],
         change=lambda m: setattr(m.graph.initializer[0], "data_type", 77),
     ),
+    Case(
+        "type-says-nothing",
+        "g (float[3] x, seq(float[3]) s) => (float[3] y) { [n1] y = Relu(x) [n2] n = SequenceLength(s) }",
+        [
+            Expected("invalid-dtype", "/inputs/s", found="nothing"),
+            Expected("unused-node", "/nodes/1", "n2", severity="warning"),
+        ],
+        change=lambda m: m.graph.input[1].type.sequence_type.elem_type.Clear(),
+    ),
+    Case(
+        "map-without-key",
+        RELU.replace("(float[2,3] x)", "(float[2,3] x, map(int64, float) s)"),
+        [
+            Expected("invalid-dtype", "/inputs/s", found="keys of element type 0"),
+            Expected("unused-input", "/inputs/s", severity="warning"),
+        ],
+        change=lambda m: m.graph.input[1].type.map_type.ClearField("key_type"),
+    ),
+    Case("type-too-deep", RELU, [Expected("too-deep", "/inputs/x")], change=nest_type),
+    Case(
+        "sparse-negative-dimension",
+        "g () => (float[3] y) { [n1] y = Constant() }",
+        [Expected("negative-dimension", "/nodes/0/attributes/sparse_value", "n1", found="[-3]")],
+        change=sparse([-3], 2),
+    ),
+    Case(
+        "sparse-indices",
+        "g () => (float[3] y) { [n1] y = Constant() }",
+        [Expected("data-length", "/nodes/0/attributes/sparse_value", "n1", expected="[2]", found="[3]")],
+        change=sparse([3], 3),
+    ),
+    Case(
+        "sparse-parameter",
+        RELU,
+        [
+            Expected("negative-dimension", "/sparse_parameters/w", found="[-3]"),
+            Expected("unused-parameter", "/sparse_parameters/w", severity="warning"),
+        ],
+        change=lambda m: m.graph.sparse_initializer.append(sparse_tensor([-3], 2)),
+    ),
+    Case(
+        "no-value",
+        "g () => (float[3] y) { [n1] y = Constant() }",
+        [Expected("inference", "/nodes/0", "n1", expected="One and only one of the attributes")],
+    ),
+    Case(
+        "dtype-of-a-later-opset",
+        "g (float[3] x) => (float8e4m3fn[3] y) { [n1] y = Cast<to = 17>(x) }",
+        [Expected("dtype-mismatch", "/nodes/0/inputs/0", "n1", expected="not of the type tensor(float8e4m3fn)")],
+        opset='"": 13',
+    ),
     # The model
     Case(
         "no-outputs",
@@ -817,6 +888,61 @@ def test_report_raises_its_errors_and_only_those() -> None:
         report.raise_for_errors()
     assert [p.code for p in caught.value.problems] == ["undefined-value"]
     assert [p.code for p in report.warnings] == ["unused-input"]
+
+
+NAMES = """g_graph (float[n_dim] x_in) => (float[2] y_out) <float[1] w_par = {1}> {
+    [n_node] y_out = f_dom.op_type <a_attr = 1.0> (x_in)
+    [n_if] z_out = If(x_in) <then_branch = t_sub () => (float[2] v_sub) { [n_sub] v_sub = Relu(x_in) }> }
+    <domain: "f_dom", opset_import: ["": 21]> op_type <a_fun> (b_in) => (c_out) {
+    [n_fun] c_out = Elu<alpha: float = @a_ref>(b_in) }"""
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("g_graph", "/name"),
+        ("n_dim", "/inputs"),
+        ("x_in", "/inputs"),
+        ("y_out", "/outputs"),
+        ("w_par", "/parameters"),
+        ("n_node", "/nodes/0"),
+        ("f_dom", "/opset"),
+        ("op_type", "/nodes/0"),
+        ("a_attr", "/nodes/0/attributes"),
+        ("n_if", "/nodes/1"),
+        ("z_out", "/nodes/1"),
+        ("t_sub", "/nodes/1/attributes/then_branch/name"),
+        ("v_sub", "/nodes/1/attributes/then_branch/outputs"),
+        ("n_sub", "/nodes/1/attributes/then_branch/nodes/0"),
+        ("a_fun", "/functions/0"),
+        ("b_in", "/functions/0"),
+        ("c_out", "/functions/0"),
+        ("n_fun", "/functions/0/nodes/0"),
+        ("a_ref", "/functions/0/nodes/0/attributes"),
+    ],
+)
+def test_names_that_are_not_utf_8(name: str, path: str) -> None:
+    data = model(NAMES, '"": 21, "f_dom": 1').SerializeToString()
+    report = validate(onnx.ModelProto.FromString(data.replace(name.encode(), b"\xff" * len(name))))
+    assert {(p.code, p.expected) for p in report.problems} == {("invalid-name", "UTF-8")}
+    assert path in {p.path for p in report.problems}
+
+
+@pytest.mark.parametrize(
+    ("function", "code", "path"),
+    [
+        pytest.param("graph_block", "unexpected", "", id="anywhere"),
+        pytest.param("Walk._infer", "inference", "/nodes/0", id="at-a-node"),
+    ],
+)
+def test_a_stumble_is_a_problem(monkeypatch: pytest.MonkeyPatch, function: str, code: str, path: str) -> None:
+    def stumble(*args: object, **kwargs: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(f"graphspec.validation.model.{function}", stumble)
+    report = validate(model(RELU))
+    assert [(p.code, p.path) for p in report.problems] == [(code, path)]
+    assert "ZeroDivisionError" in report.problems[0].message
 
 
 def test_report_as_json() -> None:

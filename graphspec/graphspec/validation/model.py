@@ -10,7 +10,7 @@ import onnx
 import onnx.checker
 
 from graphspec.errors import Severity
-from graphspec.validation import nodes, ordering, schemas, source, types
+from graphspec.validation import nodes, ordering, schemas, source, texts, types
 from graphspec.validation.fitting import Known
 from graphspec.validation.report import Findings, Kind, Report, ValueInfo, pointer
 from graphspec.validation.structure import Block, Named, function_block, graph_block, opset_imports
@@ -46,9 +46,10 @@ class _Validation:
 
     def report(self) -> Report:
         try:
-            self._run()
-        except UnicodeDecodeError:
-            self.findings.add("invalid-name", "", "A text of the graph is not UTF-8.", expected="UTF-8")
+            for path in texts.not_utf8(self.model):
+                self.findings.add("invalid-name", path, "A name is not UTF-8.", expected="UTF-8", found="other bytes")
+            if not self.findings.errors:  # names that are no text stand in the way of all else
+                self._run()
         except Exception as error:  # nothing that a model holds may bring validation down
             self.findings.add("unexpected", "", f"The graph cannot be read to its end: {type(error).__name__}.")
         return Report(tuple(self.findings.problems), self.values)
@@ -228,11 +229,12 @@ class _Validation:
                     severity="warning",
                     hint="Remove it, or use it.",
                 )
-        for name in main.parameters:
+        for name, tensor in main.parameters.items():
             if name and name not in used:
+                member = "parameters" if isinstance(tensor, onnx.TensorProto) else "sparse_parameters"
                 findings.add(
                     "unused-parameter",
-                    f"/parameters/{pointer(name)}",
+                    f"/{member}/{pointer(name)}",
                     f"Nothing uses the parameter {name!r}.",
                     severity="warning",
                     hint="Remove it, or use it.",
