@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -40,7 +42,16 @@ def known_constant(value: ir.Value) -> npt.NDArray[np.generic] | None:
     if value.is_graph_input():
         return None
     tensor = ir.convenience.get_const_tensor(value)
-    return None if tensor is None else tensor.numpy()
+    return None if tensor is None else array_of(tensor)
+
+
+def array_of(tensor: ir.TensorProtocol) -> npt.NDArray[Any]:
+    """A constant's array as kernels take it: strings are bytes in the IR, text in a run."""
+    array = tensor.numpy()
+    if array.dtype.kind in "OS":
+        decoded = [s.decode("utf-8") if isinstance(s, bytes) else s for s in array.reshape(-1)]
+        array = np.array(decoded, dtype=np.object_).reshape(array.shape)
+    return array
 
 
 def infer_node(

@@ -9,7 +9,7 @@ _FAMILIES = (
     "arithmetic", "elementwise", "logical", "casting", "activation", "dropout", "linear_algebra",
     "shape", "joining", "padding", "resize", "indexing", "selection", "generators",
     "control_flow", "sequence",
-    "convolution", "pooling", "recurrent", "quantization",
+    "convolution", "pooling", "recurrent", "quantization", "signal", "text",
     "reduction", "cumulative", "einsum", "softmax", "loss",
     "normalization", "group_normalization", "local_normalization",
 )  # fmt: skip

@@ -29,8 +29,8 @@ RANDOM = {
 }
 
 
-def propagate(model: ir.Model) -> None:
-    """Infer every value's type and shape and fold constants, in place, in the main graph.
+def propagate(model: ir.Model, *, fold: bool = True) -> None:
+    """Infer every value's type and shape and, if asked, fold constants, in place, in the main graph.
 
     Parameters (floating-point initializers, and all that are graph inputs too) are left alone: they may be overridden
     when the graph is run.
@@ -38,7 +38,7 @@ def propagate(model: ir.Model) -> None:
     graph = model.graph
     _type_initializers(graph)
     for node in graph:
-        folded = _fold_shape(node) or _fold(node, graph.opset_imports)
+        folded = (_fold_shape(node) or _fold(node, graph.opset_imports)) if fold else None
         if folded is not None:
             _replace_by_constants(graph, node, folded)
         else:

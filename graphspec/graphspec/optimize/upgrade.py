@@ -50,6 +50,8 @@ def upgraded(model: ir.Model, opset: int) -> ir.Model:
             hint=f"Export the model at opset {opset} or later.",
         ) from error
     result = ir.from_proto(proto)
+    if version < 11:
+        _keep_resize(result)
     for value in list(result.graph.inputs):
         if value.name in large:
             value.const_value = large[value.name]
@@ -57,3 +59,13 @@ def upgraded(model: ir.Model, opset: int) -> ir.Model:
             if value.name not in inputs:
                 result.graph.inputs.remove(value)
     return result
+
+
+def _keep_resize(model: ir.Model) -> None:
+    """Say of each Resize from before opset 11 what it meant; the converter leaves it to the later defaults."""
+    for node in model.graph.all_nodes():
+        if node.op_type == "Resize" and node.domain == "":
+            node.attributes["coordinate_transformation_mode"] = ir.AttrString(
+                "coordinate_transformation_mode", "asymmetric"
+            )
+            node.attributes["nearest_mode"] = ir.AttrString("nearest_mode", "floor")

@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from graphspec import dtypes
 from graphspec.errors import ExecutionError, GraphSpecError, LimitError, UnsupportedError
+from graphspec.inference import array_of
 from graphspec.operators import registry
 from graphspec.operators.attributes import attributes_of
 
@@ -161,7 +162,7 @@ class _Compiler:
                 tensor = ir.convenience.get_const_tensor(node.outputs[0])
                 if tensor is not None:
                     self.slot_of[node.outputs[0]] = len(self.slots)
-                    self.slots.append(frozen(_numpy(tensor)))
+                    self.slots.append(frozen(array_of(tensor)))
                     continue
             call, captured = self._call(node)
             read = [*node.inputs, *captured]
@@ -287,15 +288,7 @@ def frozen(array: Any) -> Any:
 
 def _initializer_array(value: ir.Value) -> Any:
     tensor = value.const_value if value.producer() is None else None
-    return None if tensor is None else frozen(_numpy(tensor))
-
-
-def _numpy(tensor: ir.TensorProtocol) -> Any:
-    array = tensor.numpy()
-    if array.dtype.kind in "OS":  # strings: bytes in the IR, text in a run
-        decoded = [s.decode("utf-8") if isinstance(s, bytes) else s for s in array.reshape(-1)]
-        array = np.array(decoded, dtype=object).reshape(array.shape)
-    return array
+    return None if tensor is None else frozen(array_of(tensor))
 
 
 def compile_graph(

@@ -63,7 +63,8 @@ class Session:
         """
         names = tuple(self.outputs) if fetches is None else tuple(fetches)
         arrays = self._feeds(feeds, fetches)
-        return self._provider.run(arrays, names, deadline)
+        results: dict[str, Any] = self._provider.run(arrays, names, deadline)
+        return results
 
 
 class NumpyProvider:
@@ -127,11 +128,11 @@ def _runnable(model: ir.Model, optimize: bool) -> ir.Model:
             functions.inline(own)
         if _needs_conversion(own):
             own = copied(upgraded(own, _CONVERT_TO))
-        propagate(own)
+        propagate(own, fold=optimize)
         for _ in range(_MAX_NESTING):
             if not functions.expand_bodies(own, has_no_kernel):
                 break
-            propagate(own)
+            propagate(own, fold=optimize)
         if optimize:
             clean(own)
     except (ValueError, onnx.shape_inference.InferenceError) as error:
