@@ -103,7 +103,6 @@ def _run(case: Any) -> str:
     names = names or [i.name for i in proto.graph.input]
     for inputs, outputs in _data_sets(case, proto):
         feeds = dict(zip(names, inputs, strict=False))
-        feeds = {k: v for k, v in feeds.items() if v is not None}
         found = session.run(feeds)
         for name, expected in zip([o.name for o in proto.graph.output], outputs, strict=False):
             _same(found[name], expected, case.rtol, case.atol)

@@ -29,6 +29,7 @@ def upgraded(model: ir.Model, opset: int) -> ir.Model:
     version = model.graph.opset_imports.get("")
     if version is None or version >= opset:
         return model
+    _refuse_lossy(model, version)
     light = model.clone()
     spell_out_broadcasts(light)
     large = {
@@ -69,3 +70,33 @@ def _keep_resize(model: ir.Model) -> None:
                 "coordinate_transformation_mode", "asymmetric"
             )
             node.attributes["nearest_mode"] = ir.AttrString("nearest_mode", "floor")
+
+
+def _refuse_lossy(model: ir.Model, version: int) -> None:
+    """Refuse what the converter would change the meaning of without a word.
+
+    Raises:
+        UnsupportedError: The problem names the node.
+    """
+    for node in model.graph.all_nodes():
+        if node.domain != "":
+            continue
+        if node.op_type == "Scan" and version < 9:
+            reason = "Scan was another operator before opset 9"
+        elif node.op_type == "Hardmax" and version < 13 and not _is_last_axis(node):
+            reason = "Hardmax flattened its input before opset 13"
+        else:
+            continue
+        raise UnsupportedError(
+            f"The model's opset {version} cannot be converted upward: {reason} (node {node.name!r}).",
+            node=node.name,
+            hint="Export the model at a later opset.",
+        )
+
+
+def _is_last_axis(node: ir.Node) -> bool:
+    x = node.inputs[0]
+    if x is None or x.shape is None:
+        return False
+    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 1
+    return axis in (-1, x.shape.rank() - 1)
