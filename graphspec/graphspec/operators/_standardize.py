@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,12 +15,18 @@ EPSILON = float(np.float32(1e-5))
 MOMENTUM = float(np.float32(0.9))
 
 
+def mean_over(x: Array, axes: tuple[int, ...]) -> Array:
+    """The mean over the axes, dimensions kept; NaN of nothing, without NumPy's warning."""
+    count = math.prod(x.shape[axis] for axis in axes)
+    return np.asarray(np.sum(x, axis=axes, keepdims=True, dtype=x.dtype) / x.dtype.type(count))
+
+
 def standardize(x: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array, Array, Array]:
     """x̂ = (x - mean) / √(variance + epsilon), with mean and variance over the axes, dimensions kept."""
     with np.errstate(all="ignore"):
-        mean = np.asarray(np.mean(x, axis=axes, keepdims=True, dtype=x.dtype))
+        mean = mean_over(x, axes)
         centred = x - mean
-        variance = np.asarray(np.mean(centred * centred, axis=axes, keepdims=True, dtype=x.dtype))
+        variance = mean_over(centred * centred, axes)
         centred /= np.sqrt(variance + epsilon)
     return centred, mean, variance
 

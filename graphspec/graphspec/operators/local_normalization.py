@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from graphspec.operators._precision import wide, wide_type
+from graphspec.operators._standardize import mean_over
 from graphspec.operators._types import Array, Builder, Cotangents, Value
 from graphspec.operators.reduction import norm_l1, norm_l2
 from graphspec.operators.registry import operator
@@ -104,8 +105,8 @@ def mean_variance_normalization(X: Array, *, axes: tuple[int, ...] = (0, 2, 3)) 
     """Y = (X - mean) / (deviation + 1e-9) over the axes."""
     x, over = wide(X), tuple(axes)
     with np.errstate(all="ignore"):
-        centred = x - np.mean(x, axis=over, keepdims=True, dtype=x.dtype)
-        deviation = np.sqrt(np.mean(centred * centred, axis=over, keepdims=True, dtype=x.dtype))
+        centred = x - mean_over(x, over)
+        deviation = np.sqrt(mean_over(centred * centred, over))
         return np.asarray(centred / (deviation + _TINY)).astype(X.dtype, copy=False)
 
 

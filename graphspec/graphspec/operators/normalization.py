@@ -7,7 +7,7 @@ import numpy as np
 from graphspec import dtypes
 from graphspec.errors import NoGradientRule
 from graphspec.operators._precision import wide, wide_type
-from graphspec.operators._standardize import EPSILON, MOMENTUM, standardize, standardized
+from graphspec.operators._standardize import EPSILON, MOMENTUM, mean_over, standardize, standardized
 from graphspec.operators._types import Array, Builder, Cotangents, Value
 from graphspec.operators.reduction import Over
 from graphspec.operators.registry import ZERO, operator
@@ -278,7 +278,7 @@ def rms_normalization(
     """Y = X / √(mean X² + epsilon) · scale, the mean over the axes from ``axis`` on."""
     x = wide(X)
     with np.errstate(all="ignore"):
-        squares = np.mean(x * x, axis=_trailing(X.ndim, axis), keepdims=True, dtype=x.dtype)
+        squares = mean_over(x * x, _trailing(X.ndim, axis))
         return np.asarray(x / np.sqrt(squares + epsilon) * wide(scale)).astype(X.dtype, copy=False)
 
 

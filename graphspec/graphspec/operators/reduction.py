@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -118,13 +119,12 @@ def _sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
 
 
 def _mean(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """Integers are divided towards zero, as in ONNX Runtime."""
+    """NaN of nothing; integers are divided towards zero, as in ONNX Runtime."""
+    total = _sum(x, axes, keepdims)
+    count = math.prod(x.shape[axis] for axis in axes)
     if x.dtype.kind in "iu":
-        total = np.sum(x, axis=axes, keepdims=keepdims, dtype=x.dtype)
-        n = max(x.size // max(total.size, 1), 1)
-        return np.asarray(np.sign(total) * (np.abs(total) // n))
-    x = wide(x)
-    return np.asarray(np.mean(x, axis=axes, keepdims=keepdims, dtype=x.dtype))
+        return np.asarray(np.sign(total) * (np.abs(total) // max(count, 1)))
+    return np.asarray(total / total.dtype.type(count))
 
 
 def _prod(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:

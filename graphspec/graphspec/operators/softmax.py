@@ -10,7 +10,6 @@ from graphspec.operators._precision import NARROW, wide
 from graphspec.operators._types import Array, Builder, Cotangents, Value
 from graphspec.operators.registry import ZERO, operator
 
-
 # Rows of 16-bit floats up to this length are rounded at every step, as the ONNX reference does, against which the
 # backend suite compares to within one rounding. In longer ones such sums would stall, so they go by float32.
 _SHORT = 32
@@ -46,19 +45,19 @@ def _narrow(f: Callable[[Array, int], Array], x: Array, axis: int) -> Array:
     return f(wide(x), axis).astype(x.dtype, copy=False)
 
 
-def _without_nan(op: Builder, y: Value, output: Value | None = None) -> Value:
-    """``y``, with 0 for NaN where the graph discards NaN too.
+def _without_nan(op: Builder, y: Value, instead: float) -> Value:
+    """``y``, with another number for NaN where the graph discards NaN too.
 
     The softmax of a row that is masked throughout (all -inf) is NaN. Graphs that allow for it, as the body of Attention
     does, put a Where behind; its cotangent of 0 for such a row must stay 0.
     """
-    seen = [output if output is not None else y]
-    for value in seen:
+    copies = [y]
+    for value in copies:
         for node in value.consumers():
             if node.op_type in ("Where", "IsNaN"):
-                return op.Where(op.IsNaN(y), op.scalar(0, y), y)  # type: ignore[no-any-return]
+                return op.Where(op.IsNaN(y), op.scalar(instead, y), y)  # type: ignore[no-any-return]
             if node.op_type in ("Cast", "CastLike", "Identity"):
-                seen.append(node.outputs[0])
+                copies.append(node.outputs[0])
     return y
 
 
@@ -89,7 +88,7 @@ def softmax(input: Array, *, axis: int = -1) -> Array:
 @softmax.vjp
 def softmax_vjp(op: Builder, dY: Value, Y: Value, input: Value, *, axis: int) -> Cotangents:
     """dx = y · (dy - Σ y · dy)."""
-    y = _without_nan(op, Y)
+    y = _without_nan(op, Y, 0)
     return op.Mul(y, op.Sub(dY, op.reduce_sum(op.Mul(dY, y), [axis])))  # type: ignore[no-any-return]
 
 
@@ -108,7 +107,7 @@ def log_softmax(input: Array, *, axis: int = -1) -> Array:
 @log_softmax.vjp
 def log_softmax_vjp(op: Builder, dY: Value, Y: Value, input: Value, *, axis: int) -> Cotangents:
     """dx = dy - exp(y) · Σ dy."""
-    return op.Sub(dY, op.Mul(_without_nan(op, op.Exp(Y), Y), op.reduce_sum(dY, [axis])))  # type: ignore[no-any-return]
+    return op.Sub(dY, op.Mul(op.Exp(_without_nan(op, Y, -np.inf)), op.reduce_sum(dY, [axis])))  # type: ignore[no-any-return]
 
 
 @operator("Hardmax", since=1, rule=ZERO)
