@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -89,7 +89,7 @@ class NumpyProvider:
         order = sorted(name for name in feeds if name in self._values)
         with np.errstate(all="ignore"):
             results = plan.run([feeds[name] for name in order], deadline)
-        return dict(zip(fetches, _owned(results), strict=True))
+        return dict(zip(fetches, _owned(results, feeds.values()), strict=True))
 
     def _plan(self, fetches: tuple[str, ...], fed: frozenset[str]) -> Plan:
         key = (fetches, fed)
@@ -151,17 +151,20 @@ def _needs_conversion(model: ir.Model) -> bool:
     )
 
 
-def _owned(results: list[Any]) -> list[Any]:
-    """Results that the caller may keep and change: views, constants and repeated arrays are copied."""
+def _owned(results: list[Any], feeds: Iterable[Any]) -> list[Any]:
+    """Results that the caller may keep and change: feeds, views, constants and repeated arrays are copied."""
     seen: set[int] = set()
-    owned = []
-    for result in results:
+
+    def own(result: Any) -> Any:
+        if isinstance(result, list):  # a sequence
+            return [own(one) for one in result]
         if isinstance(result, np.ndarray) and (
             result.base is not None or not result.flags.writeable or id(result) in seen or not result.flags.owndata
         ):
-            result = result.copy()
-        elif isinstance(result, np.generic):
-            result = np.asarray(result)
+            return result.copy()
         seen.add(id(result))
-        owned.append(result)
-    return owned
+        return np.asarray(result) if isinstance(result, np.generic) else result
+
+    for feed in feeds:
+        seen.update(map(id, feed) if isinstance(feed, list) else [id(feed)])
+    return [own(result) for result in results]

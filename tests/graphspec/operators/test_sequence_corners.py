@@ -136,3 +136,17 @@ def test_derivatives_through_sequences_are_refused_not_zero() -> None:
     )
     with pytest.raises(gs.NoGradientRule, match="Sequence"):
         gs.vjp(model, ["y"], ["x"])
+
+
+@pytest.mark.parametrize("optimize", [True, False], ids=["optimized", "plain"])
+def test_the_caller_owns_every_tensor_of_the_results(optimize: bool) -> None:
+    model = gs.load(
+        """<ir_version: 10, opset_import: ["" : 21]>
+        agraph (float[2] x, seq(float[2]) r) => (float[2] y, seq(float[2]) s, seq(float[2]) t, seq(float[2]) u) {
+        y = Identity (x)  s = SequenceConstruct (x, x)  t = SequenceInsert (s, y)  u = Identity (r) }"""
+    )
+    feeds = {"x": np.ones(2, np.float32), "r": [np.zeros(2, np.float32)]}
+    found = gs.Session(model, optimize=optimize).run(feeds)
+    tensors = [found["y"], *found["s"], *found["t"], *found["u"], feeds["x"], *feeds["r"]]
+    assert [len(found[name]) for name in "stu"] == [2, 3, 1]
+    assert not any(np.shares_memory(a, b) for i, a in enumerate(tensors) for b in tensors[:i])
