@@ -24,6 +24,7 @@ SCHEMA_ID = "https://graphspec.dev/schema/v1/graphspec.schema.json"
 
 Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 Int32 = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+Version = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Size = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Name = Annotated[str, Field(min_length=1)]
 Strings: TypeAlias = dict[str, str]
@@ -292,7 +293,7 @@ class Function(Object):
     inputs: list[str] = []
     outputs: list[str] = []
     attributes: dict[Name, SkipValidation[Attribute | None]] = {}
-    opset: SkipValidation[Int64 | dict[str, Int64]] = ABSENT
+    opset: SkipValidation[Version | dict[str, Version]] = ABSENT
     nodes: list[Node] = []
     value_info: dict[Name, ValueInfo] = {}
     doc_string: str = ""
@@ -328,7 +329,7 @@ class Document(Graph):
         Field(ge=VERSION, le=VERSION, description="The version of this format.", json_schema_extra={"const": VERSION}),
     ]
     opset: Annotated[
-        SkipValidation[Int64 | dict[str, Int64]],
+        SkipValidation[Version | dict[str, Version]],
         Field(description="The version of ONNX's operators, or one for each domain (\"\" is ONNX's own)."),
     ]
     functions: list[Function] = []

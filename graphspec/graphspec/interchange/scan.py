@@ -212,6 +212,15 @@ class _Scan(TensorScan):
         domains = [entry.domain for entry in entries]
         self.texts(domains, path)
         self.unique(domains, lambda index: f"{path}{pointer(domains[index])}", "domain")
+        for entry in entries:
+            if entry.version < 1:
+                self.findings.add(
+                    "out-of-range",
+                    "An opset version is a positive number.",
+                    f"{path}{pointer(entry.domain)}",
+                    expected="at least 1",
+                    found=str(entry.version),
+                )
 
 
 def _holds(attribute: onnx.AttributeProto, field: str) -> bool:
