@@ -101,12 +101,19 @@ def _pull(op: Builder, terms: list[tuple[Value, str]], x: Value, labels: str) ->
         result = op.Unsqueeze(result, op.ints(alone))
     if len(distinct) < len(labels):
         return _onto_diagonals(op, result, x, labels)
-    # A label that x has at full length may have length 1 in all other terms.
-    have, want = op.dims(result), op.dims(x)
-    if have != want and any(h == 1 and w != 1 for h, w in zip(have or (1,), want or (0,), strict=False)):
+    if alone or any(_may_be_shorter(op, terms, x, labels, c) for c in kept):
         full: Value = op.Expand(result, op.shape(x))
         return full
     return result
+
+
+def _may_be_shorter(op: Builder, terms: list[tuple[Value, str]], x: Value, labels: str, label: str) -> bool:
+    """Whether all terms may have length 1 along a label of ``x``; the first term, dY, has full length."""
+    if label in terms[0][1]:
+        return False
+    own = (op.dims(x) or ())[labels.index(label)]
+    lengths = [(op.dims(v) or ())[t.index(label)] for v, t in terms if label in t]
+    return own != 1 and not any(n not in (1, None) and (n == own or isinstance(n, int)) for n in lengths)
 
 
 def _contract(op: Builder, terms: list[tuple[Value, str]], output: str) -> Value:
