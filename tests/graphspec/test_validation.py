@@ -306,6 +306,12 @@ CASES = [
     ),
     Case("empty-graph-name", RELU, [Expected("invalid-name", "/name")], change=lambda m: m.graph.ClearField("name")),
     Case(
+        "empty-subgraph-name",
+        IF,
+        [Expected("invalid-name", "/nodes/0/attributes/then_branch/name")],
+        change=lambda m: m.graph.node[0].attribute[0].g.ClearField("name"),
+    ),
+    Case(
         "empty-attribute-name",
         "g (float[2] x) => (float[2] y) { [n1] y = Elu<alpha = 1.0>(x) }",
         [
@@ -402,6 +408,11 @@ CASES = [
         "too-many-inputs",
         "g (float[2] x) => (float[2] y) { [n1] y = Clip(x, , , x) }".replace("(x, , , x)", '(x, "", "", x)'),
         [Expected("wrong-number-of-inputs", "/nodes/0/inputs", "n1", expected="1 to 3 (input, min, max)", found="4")],
+    ),
+    Case(
+        "empty-names-beyond-the-last-input",
+        'g (float[2] x) => (float[2] y) { [n1] y = Relu(x, "") }',
+        [Expected("wrong-number-of-inputs", "/nodes/0/inputs", "n1", expected="1 (X)", found="2")],
     ),
     Case(
         "missing-input",

@@ -149,6 +149,8 @@ def odd_value(field: Any, random_: random.Random) -> Any:
         return random_.choice([0.0, float("nan"), float("inf"), -1e30])
     if field.type == FieldDescriptor.TYPE_ENUM:
         return random_.choice([value.number for value in field.enum_type.values])
+    if field.type in {FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_UINT32}:
+        return random_.choice([0, 1, 99, 2**31 - 1])
     wide = [2**63 - 1, -(2**63), 2**40] if field.cpp_type == FieldDescriptor.CPPTYPE_INT64 else []
     return random_.choice([0, 1, -1, 2, 7, 99, 2**31 - 1, -(2**31), *wide])
 

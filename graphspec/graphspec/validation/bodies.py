@@ -41,9 +41,9 @@ def input_types(node: onnx.NodeProto, given: Types, version: int) -> list[onnx.T
     if node.op_type == "Scan":
         if version < 9:
             return [_shapeless(proto) for proto in given[1:]]
-        scanned = _ints(node, "num_scan_inputs", [0])[0]
+        scanned = min([*_ints(node, "num_scan_inputs", [0]), len(given)])
         axes = _ints(node, "scan_input_axes", [])
-        states = len(given) - scanned
+        states = len(given) - max(0, scanned)
         result = list(given[:states])
         for place, proto in enumerate(given[states:]):
             result.append(_without_axis(proto, axes[place] if place < len(axes) else 0))

@@ -113,8 +113,6 @@ class _Validation:
                 opsets = {"": schemas.latest()[""]}
         if not self.model.HasField("graph"):
             findings.add("no-outputs", "/outputs", "The model has no graph.", expected="a graph", found="nothing")
-        elif not self.model.graph.name:
-            findings.add("invalid-name", "/name", "The graph has no name.", expected="a name", found="an empty one")
         return opsets
 
     def _check_recursion(

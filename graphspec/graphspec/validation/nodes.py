@@ -173,11 +173,10 @@ def _range(least: int, most: int) -> str:
 
 
 def _check_counts(at: At, operator: schemas.Operator, findings: Findings) -> None:
-    # Trailing empty names are the same as nothing at all.
-    given = len(at.node.input)
-    while given and not at.node.input[given - 1]:
-        given -= 1
     least, most = operator.input_count
+    given = len(at.node.input)
+    while 0 < given <= most and not at.node.input[given - 1]:
+        given -= 1  # empty names at the end are the same as nothing at all
     names = ", ".join(f.name for f in operator.inputs)
     if not least <= given <= most:
         missing = [f.name for f in operator.inputs[given:] if f.required]
@@ -190,7 +189,7 @@ def _check_counts(at: At, operator: schemas.Operator, findings: Findings) -> Non
             found=str(given),
             hint=f"Give {' and '.join(missing)}." if given < least and missing else None,
         )
-    for place in range(given if operator.inputs else 0):
+    for place in range(min(given, most)):
         formal = operator.formal_input(place)
         if not at.node.input[place] and formal.required:
             findings.add(

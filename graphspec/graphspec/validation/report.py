@@ -84,7 +84,7 @@ class Report:
     """The result of ``validate``.
 
     Attributes:
-        problems: Every finding, errors and warnings, in the order of the graph's parts.
+        problems: Every finding, errors and warnings: names and nodes first, then types, then what is not used.
         values: What is known of the inputs, parameters and intermediate values of the main graph, by name.
     """
 

@@ -105,6 +105,8 @@ def graph_block(
 ) -> Block:
     """Resolve the names of a graph and its subgraphs; every problem goes to ``context.findings``."""
     findings = context.findings
+    if not graph.name and (parent is not None or graph.ListFields()):
+        findings.add("invalid-name", f"{path}/name", "A graph has no name.", expected="a name", found="an empty one")
     declared = _declarations(graph.value_info, path, findings)
     inputs = [_named(info, f"{path}/inputs/{pointer(info.name)}", findings) for info in graph.input]
     outputs = [_named(info, f"{path}/outputs/{number}", findings) for number, info in enumerate(graph.output)]
