@@ -45,8 +45,13 @@ DOCUMENTS = [b for b in blocks("json") if '"graphspec"' in b.text]
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory) -> Iterator[str]:
-    with running_service(tmp_path_factory.mktemp("service")) as url:
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("service")
+
+
+@pytest.fixture(scope="module")
+def service(folder) -> Iterator[str]:
+    with running_service(folder) as url:
         yield url
 
 
@@ -58,6 +63,11 @@ def run(command: list[str], cwd: Path) -> str:
 
 def test_it_opens_with_the_commands():
     assert re.findall(r"^make (\w+)", blocks("bash")[0].text, re.MULTILINE)[:3] == ["demo", "test", "serve"]
+
+
+def test_the_service_says_where_it_listens_as_shown(service, folder):
+    said = (folder / "service.log").read_text(encoding="utf-8").strip()
+    assert f"`{said.replace(service, ADDRESS)}`" in README
 
 
 def test_there_are_examples_of_both_kinds():
