@@ -156,6 +156,8 @@ def power(x: Any, y: Any) -> Value:
     a, b = promoted(x, y)
     if _dtypes.kind(a.dtype) in "biu" and a.dtype not in {"int32", "int64"}:
         raise TypeError(f"ONNX has no power of {a.dtype}; cast it with astype().")
+    if _dtypes.kind(a.dtype) == "i" and b.kind == "constant" and (b.array() < 0).any():
+        raise ValueError("Integers to negative integer powers are not allowed; cast the base with astype().")
     return emit("Pow", a, b)
 
 

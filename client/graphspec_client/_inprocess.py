@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import weakref
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
@@ -90,6 +91,7 @@ class InProcessBlocking(httpx.BaseTransport):
         self._thread = threading.Thread(target=self._loop.run_forever, name="graphspec-in-process", daemon=True)
         self._thread.start()
         self._inner = self._wait(self._make(app))
+        self._stop = weakref.finalize(self, _stop, self._loop, self._thread, self._inner)
 
     @staticmethod
     async def _make(app: Any) -> InProcess:
@@ -107,10 +109,15 @@ class InProcessBlocking(httpx.BaseTransport):
         return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
 
     def close(self) -> None:
-        """Stop the application and its thread."""
-        if self._loop.is_closed():
-            return
-        self._wait(self._inner.aclose())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        """Stop the application and its thread; this happens at the latest when the program ends."""
+        self._stop()
+
+
+def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, inner: InProcess) -> None:
+    if thread is threading.current_thread():  # collected as garbage right there: it cannot wait for itself
+        loop.stop()
+        return
+    asyncio.run_coroutine_threadsafe(inner.aclose(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()

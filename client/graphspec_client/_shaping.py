@@ -156,9 +156,9 @@ def split(ary: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
     return list(emit_all("Split", [value, ints(lengths)], {"axis": axis}, outputs=len(lengths)))
 
 
-def cut(value: Value, axis: int, start: int, stop: int, step: int = 1) -> Value:
-    """``value[start:stop:step]`` along one axis."""
-    return emit("Slice", value, ints([start]), ints([stop]), ints([axis]), ints([step]))
+def cut(value: Value, axis: int, start: int | Value, stop: int | Value) -> Value:
+    """``value[start:stop]`` along one axis."""
+    return emit("Slice", value, sizes(start), sizes(stop), ints([axis]))
 
 
 def flip(m: Any, axis: Axes = None) -> Value:
@@ -176,10 +176,8 @@ def roll(a: Any, shift: int, axis: int | None = None) -> Value:
         flat = roll(ravel(value), shift, 0)
         return emit("Reshape", flat, shape_of(value))
     size = dim(value, axis)
-    shift = shift % size if isinstance(size, int) and size else shift
-    if shift == 0:
-        return emit("Identity", value)
-    return concatenate([cut(value, axis, -shift, INT_MAX), cut(value, axis, 0, -shift)], axis)
+    start = -shift % max(size, 1) if isinstance(size, int) else emit("Mod", ints(-shift), size)
+    return concatenate([cut(value, axis, start, INT_MAX), cut(value, axis, 0, start)], axis)
 
 
 def tile(A: Any, reps: int | Sequence[int]) -> Value:

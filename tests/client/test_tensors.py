@@ -217,6 +217,11 @@ def test_what_is_not_supported_is_refused_by_name(call, message):
         call(x)
 
 
+def test_negative_powers_of_integers_are_refused_as_in_numpy():
+    with pytest.raises(ValueError, match="negative integer powers"):
+        tensor(I) ** -1
+
+
 def test_in_place_addition_into_an_array_is_refused():
     total = np.zeros(4)
     with pytest.raises(TypeError, match="never change"):
