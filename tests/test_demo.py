@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 
+import demo
 from graphspec_client import Client
 from steps import digits, export, first_graph, vision
 from steps.checks import CheckError, check, largest_difference
@@ -109,3 +111,16 @@ def test_a_figure_out_of_bounds_is_noticed(found):
 def test_a_broadcast_does_not_hide_a_wrong_shape():
     with pytest.raises(CheckError, match="shapes differ"):
         largest_difference(np.zeros((3, 1)), np.zeros(3))
+
+
+@pytest.mark.parametrize("step", ["first_graph", "digits", "export", "vision"])
+def test_a_failed_check_of_any_step_ends_the_demo(step, tmp_path, monkeypatch, capsys):
+    def fail(*_: object) -> str:
+        raise CheckError("the figure is wrong")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "running_service", lambda *_, **__: contextlib.nullcontext("http://127.0.0.1:1"))
+    for name, line in {"first_graph": "", "digits": (None, ""), "export": "", "vision": ""}.items():
+        monkeypatch.setattr(getattr(demo, name), "run", fail if name == step else lambda *_, line=line: line)
+    assert demo.main() == 1
+    assert "CHECK FAILED: the figure is wrong" in capsys.readouterr().err
