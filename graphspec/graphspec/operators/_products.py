@@ -7,7 +7,7 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from graphspec.errors import NoGradientRule
+from graphspec.operators._rank import known_rank
 from graphspec.operators._types import Builder, Value
 
 # Products of all but one of n are taken as n rows of n; longer axes are folded in two first.
@@ -24,12 +24,7 @@ def product_vjp(op: Builder, g: Value, x: Value, axes: list[int] | None, like: V
         axes: The axes, none negative; ``None`` when they come at run time.
         like: Any value with the shape that ``x`` has once reduced; read only when ``axes`` is ``None``.
     """
-    rank = op.rank(x)
-    if rank is None:
-        raise NoGradientRule(
-            "ReduceProd cannot be differentiated where the rank of its input is unknown.",
-            hint="Declare the shape of the value, at least with symbolic dimensions.",
-        )
+    rank = known_rank(op, x, "ReduceProd")
     if axes is None:
         return _at_run_time(op, g, x, rank, like)
     factors = []

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graphspec.errors import NoGradientRule
 from graphspec.operators._precision import wide
+from graphspec.operators._rank import known_rank
 from graphspec.operators._types import Array, Builder, Cotangents, Value
 from graphspec.operators.registry import operator
 
@@ -78,13 +78,7 @@ def einsum_vjp(op: Builder, dY: Value, Y: Value, *Inputs: Value, equation: str) 
     A label that X_i alone has was summed: dX_i is constant along it. A label that X_i repeats is a diagonal: dX_i is
     zero beside it.
     """
-    ranks = [op.rank(x) for x in Inputs]
-    if any(rank is None for rank in ranks):
-        raise NoGradientRule(
-            f"Einsum {equation!r} cannot be differentiated where the rank of an input is unknown.",
-            hint="Declare the shape of the value, at least with symbolic dimensions.",
-        )
-    parsed = parse(equation, [rank for rank in ranks if rank is not None])
+    parsed = parse(equation, [known_rank(op, x, "Einsum") for x in Inputs])
     results = []
     for i, (x, labels) in enumerate(zip(Inputs, parsed.inputs, strict=True)):
         others = [(v, t) for k, (v, t) in enumerate(zip(Inputs, parsed.inputs, strict=True)) if k != i]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphspec.errors import NoGradientRule
 from graphspec.operators._precision import wide
+from graphspec.operators._rank import known_rank
 from graphspec.operators._types import Array, Builder, Cotangents, Value
 from graphspec.operators.registry import ZERO, operator
 
@@ -28,12 +28,7 @@ def matmul(A: Array, B: Array) -> Array:
 @matmul.vjp
 def matmul_vjp(op: Builder, dY: Value, Y: Value, A: Value, B: Value) -> Cotangents:
     """dA = dY @ Bᵀ, dB = Aᵀ @ dY; of a vector, the outer or inner product that this is then."""
-    a, b = op.rank(A), op.rank(B)
-    if a is None or b is None:
-        raise NoGradientRule(
-            f"MatMul cannot be differentiated where the rank of {(A if a is None else B).name!r} is unknown.",
-            hint="Declare the shape of the value, at least with symbolic dimensions.",
-        )
+    a, b = known_rank(op, A, "MatMul"), known_rank(op, B, "MatMul")
     if a == 1 and b == 1:
         return op.Mul(dY, B), op.Mul(dY, A)
     if a == 1:  # dY (..., n), B (..., k, n)

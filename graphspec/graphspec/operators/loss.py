@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graphspec.errors import NoGradientRule
 from graphspec.operators._precision import wide, wide_type
+from graphspec.operators._rank import known_rank
 from graphspec.operators._types import Array, Builder, Cotangents, Value
 from graphspec.operators.registry import ZERO, operator
 from graphspec.operators.softmax import log_softmax_along
@@ -92,12 +92,7 @@ def _terms(
     op: Builder, dY: Value, scores: Value, target: Value, weight: Value | None,
     ignore_index: int | None, reduction: str,
 ) -> _Terms:  # fmt: skip
-    rank = op.rank(scores)
-    if rank is None:
-        raise NoGradientRule(
-            f"The loss cannot be differentiated where the rank of {scores.name!r} is unknown.",
-            hint="Declare the shape of the value, at least with symbolic dimensions.",
-        )
+    rank = known_rank(op, scores, "The loss")
     labels = op.Unsqueeze(target, op.ints([1]))
     chosen = op.Equal(labels, _classes(op, scores, labels, rank))
     kept = None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from graphspec import dtypes
-from graphspec.errors import NoGradientRule
 from graphspec.operators._precision import wide, wide_type
-from graphspec.operators._standardize import EPSILON, MOMENTUM, mean_over, standardize, standardized
+from graphspec.operators._rank import known_rank
+from graphspec.operators._standardize import EPSILON, MOMENTUM, Standardized, mean_over, standardize, standardized
 from graphspec.operators._types import Array, Builder, Cotangents, Value
 from graphspec.operators.reduction import Over
 from graphspec.operators.registry import ZERO, operator
@@ -23,16 +23,6 @@ def _by_channel(v: Array, X: Array) -> Array:
 def _others(rank: int) -> tuple[int, ...]:
     """All axes but that of the channels."""
     return (0, *range(2, rank))
-
-
-def _known_rank(op: Builder, x: Value, op_type: str) -> int:
-    rank = op.rank(x)
-    if rank is None:
-        raise NoGradientRule(
-            f"{op_type} cannot be differentiated where the rank of {x.name!r} is unknown.",
-            hint="Declare the shape of the value, at least with symbolic dimensions.",
-        )
-    return rank
 
 
 def _along_channels(op: Builder, v: Value, rank: int) -> Value:
@@ -92,7 +82,7 @@ def batch_normalization_vjp(
     dX = dY · scale / √(var + epsilon) and so on for mean and var where these are inputs; through mean and variance
     of the batch in training mode.
     """
-    rank = _known_rank(op, X, "BatchNormalization")
+    rank = known_rank(op, X, "BatchNormalization")
     axes = list(_others(rank))
     dtype = wide_type(op, X)
     x, s = op.cast(X, dtype), op.cast(scale, dtype)
@@ -204,7 +194,7 @@ def instance_normalization_vjp(
     op: Builder, dY: Value, Y: Value, input: Value, scale: Value, B: Value, *, epsilon: float
 ) -> Cotangents:
     """Through x̂; dscale = Σ dY · x̂, dB = Σ dY over each channel."""
-    rank = _known_rank(op, input, "InstanceNormalization")
+    rank = known_rank(op, input, "InstanceNormalization")
     dtype = wide_type(op, input)
     g = op.cast(dY, dtype)
     normal = standardized(op, op.cast(input, dtype), range(2, rank), epsilon)
@@ -228,7 +218,7 @@ def _trailing_of(op: Builder, X: Value, axis: int, op_type: str) -> tuple[int, .
     rank = op.rank(X)
     if rank is None and axis < 0:
         return tuple(range(axis, 0))
-    return _trailing(_known_rank(op, X, op_type), axis)
+    return _trailing(known_rank(op, X, op_type), axis)
 
 
 @operator("LayerNormalization", since=17)
@@ -256,7 +246,13 @@ def layer_normalization_vjp(
 ) -> Cotangents:  # fmt: skip
     """Through x̂; dScale = dY · x̂, dB = dY; and dMean / n - dInvStdDev · x̂ / (n · deviation²) onto X."""
     dtype = wide_type(op, X)
-    normal = standardized(op, op.cast(X, dtype), _trailing_of(op, X, axis, "LayerNormalization"), epsilon)
+    x, axes = op.cast(X, dtype), _trailing_of(op, X, axis, "LayerNormalization")
+    if dtype == stash_type:  # the node itself knows mean and deviation as exactly as the rule needs them
+        mean, inverse = op.output(Y[0], 1), op.output(Y[0], 2)
+        deviation = op.Reciprocal(inverse)
+        normal = Standardized(op, op.Div(op.Sub(x, mean), deviation), deviation, axes, True)
+    else:
+        normal = standardized(op, x, axes, epsilon)
     g = op.zeros_like(normal.xhat) if dY[0] is None else op.cast(dY[0], dtype)
     dX = normal.vjp(op.Mul(g, op.cast(Scale, dtype)))
     d_mean, d_inverse = [*dY[1:], None, None][:2]

@@ -162,6 +162,24 @@ def test_cotangents_of_mean_and_deviation_reach_x(axis: int) -> None:
     assert check_derivatives(model, feeds, ["y1"], ["x0"], order=1, rtol=5e-3).checks
 
 
+def test_layer_normalization_in_float32_agrees_with_float64_at_both_orders() -> None:
+    """In float32 the rule takes mean and deviation from the node's own outputs, in float64 it computes them."""
+    rng = np.random.default_rng(7)
+    sample = Sample("LayerNormalization", (F((2, 3, 4)), F((3, 4)), F((3, 4))), {"axis": 1})
+    arrays = [rng.standard_normal((2, 3, 4)), rng.standard_normal((3, 4)), rng.standard_normal((3, 4))]
+    dY, v = rng.standard_normal((2, 2, 3, 4))
+    results = []
+    for dtype in (np.float32, np.float64):
+        model, feeds = build(sample, [a.astype(dtype) for a in arrays], symbolic=False)
+        once = gs.vjp(model, ["y0"], ["x0", "x1"])
+        twice = gs.vjp(once, ["x0_vjp"], ["x0", "x1", "y0_cotangent"])
+        given = {**feeds, "y0_cotangent": dY.astype(dtype), "x0_vjp_cotangent": v.astype(dtype)}
+        results.append(list(gs.Session(twice).run(given).values()))
+        assert ("Sqrt" in [node.op_type for node in once.graph]) == (dtype == np.float64)
+    for narrow, exact in zip(*results, strict=True):
+        np.testing.assert_allclose(narrow, exact, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("op_type", ["LayerNormalization", "RMSNormalization"])
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16], ids=["float16", "bfloat16"])
 def test_16_bits_are_normalised_in_32(run: Any, pull: Any, rng: np.random.Generator, op_type: str, dtype: type) -> None:

@@ -160,3 +160,25 @@ def test_running_sum_refuses_axes(x: np.ndarray, axis: np.ndarray) -> None:
     model, feeds = build(Sample("CumSum", (Floats((3,)), axis)), [x, axis], symbolic=True)
     with pytest.raises(gs.ExecutionError, match="axis"):
         gs.Session(model).run(feeds)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "attributes"),
+    [
+        ("ReduceL2", {"keepdims": 0}),
+        ("ReduceL1", {"keepdims": 0}),
+        ("LpNormalization", {"p": 2}),
+        ("LpNormalization", {"p": 1}),
+    ],
+    ids=["l2", "l1", "unit-l2", "unit-l1"],
+)
+def test_second_derivatives_at_zero_are_finite(
+    rng: np.random.Generator, op_type: str, attributes: dict[str, int]
+) -> None:
+    model, feeds = build(Sample(op_type, (Floats((3,)),), attributes), [np.zeros(3)], symbolic=False)
+    once = gs.vjp(model, ["y0"], ["x0"])
+    twice = gs.vjp(once, ["x0_vjp"], ["x0", "y0_cotangent"])
+    cotangent = rng.standard_normal(gs.Session(model).run(feeds)["y0"].shape)
+    given = {**feeds, "y0_cotangent": cotangent, "x0_vjp_cotangent": rng.standard_normal(3)}
+    for name, found in gs.Session(twice).run(given).items():
+        assert np.isfinite(found).all(), name
