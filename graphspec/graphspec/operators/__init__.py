@@ -10,6 +10,7 @@ _FAMILIES = (
     "shape", "joining", "padding", "resize", "indexing", "selection", "generators",
     "control_flow", "sequence",
     "convolution", "pooling", "recurrent", "quantization", "signal", "text",
+    "sampling", "vision", "image", "attention",
     "reduction", "cumulative", "einsum", "softmax", "loss",
     "normalization", "group_normalization", "local_normalization",
 )  # fmt: skip
