@@ -32,3 +32,16 @@ def test_a_flood_of_problems_is_cut():
         gs.load(put("/outputs", [1] * 5000))
     assert len(caught.value.problems) == 101
     assert caught.value.problems[-1].code == "too-many-problems"
+
+
+def test_a_deluge_of_problems_is_counted():
+    with pytest.raises(gs.LoadError) as caught:
+        gs.load({**GOOD, **{str(number): number for number in range(20_000)}})
+    [problem] = caught.value.problems
+    assert (problem.code, problem.found) == ("too-many-problems", "20000 problems")
+
+
+def test_a_report_stays_short():
+    with pytest.raises(gs.LoadError) as caught:
+        gs.load({**GOOD, "x" * 100_000: 1})
+    assert len(str(caught.value)) < 3000

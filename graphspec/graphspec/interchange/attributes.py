@@ -70,7 +70,7 @@ class AttributeDecoder:
                 hint=did_you_mean(node.op, operator_names(domain)),
             )
             return True
-        if known is not None and not any(function[1] == node.op for function in self.kinds.functions):
+        if known is not None and (domain, node.op, node.overload) not in self.kinds.functions:
             self.findings.add(
                 "unknown-attribute",
                 f"{node.op} has no attribute {shorten(name)!r}.",

@@ -13,7 +13,7 @@ from graphspec.interchange.attributes import AttributeDecoder
 from graphspec.interchange.findings import Findings, describe, is_text, pointer
 from graphspec.interchange.kinds import FIELDS, Kinds, function_kinds
 from graphspec.interchange.limits import DEFAULT_LIMITS, Limits
-from graphspec.interchange.strict_json import walk
+from graphspec.interchange.strict_json import path_of, walk
 from graphspec.interchange.structure import check
 from graphspec.interchange.value_types import decode_value_info, put_strings
 
@@ -48,11 +48,11 @@ def decode_model(value: Any, *, limits: Limits = DEFAULT_LIMITS) -> onnx.ModelPr
 
 
 def _find_half_surrogates(value: Any, findings: Findings) -> None:
-    for path, item in walk(value):
+    for trail, item in walk(value):
         texts = [item] if isinstance(item, str) else list(item) if isinstance(item, dict) else []
         if any(isinstance(text, str) and not is_text(text) for text in texts):
             message = "A string holds half of a surrogate pair."
-            findings.add("bad-encoding", message, path, expected="Unicode text", found=describe(item))
+            findings.add("bad-encoding", message, path_of(trail), expected="Unicode text", found=describe(item))
 
 
 class _ModelDecoder:

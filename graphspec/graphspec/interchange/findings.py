@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from graphspec.errors import GraphSpecError, LoadError, Problem
 
-_MOST = 100  # a hostile source must not turn into a report larger than itself
+# A hostile source must not turn into a report larger than itself.
+_MOST = 100
+_LONGEST = 1000
 
 
 def escape(part: object) -> str:
@@ -63,7 +66,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that ``name`` was probably meant to be."""
     if len(name) > 100:
         return None
-    lowered = {option.lower(): option for option in known}
+    lowered = {option.lower(): option for option in itertools.islice(known, 1000) if len(option) <= 100}
     found = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
     return lowered[found[0]] if found else None
 
@@ -75,8 +78,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
 
 
 def _writable(text: str) -> str:
-    """The text with what UTF-8 cannot hold escaped: a report must be fit to send."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """The text fit to be sent: what UTF-8 cannot hold is escaped, and no name makes it long."""
+    return shorten(text, _LONGEST).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class Findings:

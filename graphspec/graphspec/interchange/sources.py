@@ -12,6 +12,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 import onnx
 import onnx_ir as ir
+from google.protobuf.message import EncodeError
 
 from graphspec.errors import GraphSpecError, LimitError, LoadError, Problem, UnsupportedError
 from graphspec.interchange.aside import all_tensors
@@ -257,7 +258,7 @@ def dumps(model: Any, format: Format) -> bytes:
             for doc strings, for instance. The problems say what would be lost.
     """
     if format == "onnx":
-        return bytes(load_proto(model).SerializeToString(deterministic=True))
+        return _serialize(load_proto(model))
     if format == "json":
         return format_document(to_document(model)).encode("utf-8")
     if format == "text":
@@ -265,6 +266,13 @@ def dumps(model: Any, format: Format) -> bytes:
     raise UnsupportedError(
         "There is no such form of a model.", code="unknown-format", expected="onnx, json or text", found=repr(format)
     )
+
+
+def _serialize(proto: onnx.ModelProto) -> bytes:
+    try:
+        return bytes(proto.SerializeToString(deterministic=True))
+    except (EncodeError, ValueError) as error:  # protobuf ends at 2 GiB, and at 100 levels of nesting
+        raise UnsupportedError(f"The model cannot be written as protobuf: {shorten(str(error), 200)}") from error
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from graphspec.errors import LimitError, LoadError
-from graphspec.interchange.findings import Findings, escape, shorten
+from graphspec.interchange.findings import Findings, pointer, shorten
 
 
 class _NonFinite:
@@ -81,32 +81,48 @@ def parse_json(data: str | bytes) -> Any:
         raise LoadError(f"The JSON holds a number that cannot be read: {error}.", code="bad-json") from error
     if suspicious:
         findings = Findings()
-        for path, item in walk(value):
+        for trail, item in walk(value):
             if isinstance(item, _Repeated):
                 for key in item.keys_repeated:
                     findings.add(
                         "duplicate-key",
                         f"The object has the key {shorten(key)!r} more than once.",
-                        f"{path}/{escape(key)}",
+                        path_of((trail, key)),
                         expected="each key once",
                         found="the key repeated",
                         hint="Keep one of them: which one counts would depend on the parser.",
                     )
             elif isinstance(item, _NonFinite):
                 findings.kind(
-                    path, "JSON", item.token, hint=f'JSON has no {item.token}: write the string "{item.token}".'
+                    path_of(trail),
+                    "JSON",
+                    item.token,
+                    hint=f'JSON has no {item.token}: write the string "{item.token}".',
                 )
         findings.raise_if_any()
     return value
 
 
-def walk(value: Any) -> Iterator[tuple[str, Any]]:
-    """Every value of a JSON tree with its pointer, in order, without recursion."""
-    pending = [("", value)]
+#: Where a value is: the key or index it has, and where that is; ``None`` for the whole.
+Trail: TypeAlias = tuple[Any, Any] | None
+
+
+def walk(value: Any) -> Iterator[tuple[Trail, Any]]:
+    """Every value of a JSON tree with where it is, in order, without recursion and in linear time and space."""
+    pending: list[tuple[Trail, Any]] = [(None, value)]
     while pending:
-        path, item = pending.pop()
-        yield path, item
+        trail, item = pending.pop()
+        yield trail, item
         if isinstance(item, dict):
-            pending += [(f"{path}/{escape(key)}", child) for key, child in reversed(item.items())]
+            pending += [((trail, key), child) for key, child in reversed(item.items())]
         elif isinstance(item, list):
-            pending += [(f"{path}/{index}", item[index]) for index in range(len(item) - 1, -1, -1)]
+            pending += [((trail, index), item[index]) for index in range(len(item) - 1, -1, -1)]
+
+
+def path_of(trail: Trail) -> str:
+    """The JSON pointer of a trail."""
+    parts = []
+    while trail is not None:
+        trail, part = trail
+        parts.append(part)
+    return pointer(*reversed(parts))

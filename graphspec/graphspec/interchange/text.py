@@ -14,7 +14,7 @@ from graphspec.interchange.limits import DEFAULT_LIMITS, Limits
 from graphspec.interchange.normal import differences
 
 #: Strings and comments, in which brackets do not count, and brackets.
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|#[^\n]*|[(){}\[\]]', re.DOTALL)
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|#[^\n]*|[(){}\[\]]', re.DOTALL)
 _POSITION = re.compile(r"\(line: (\d+) column: (\d+)\)\]\s*(?:Error context: (.*)\n)?(.*)", re.DOTALL)
 
 
