@@ -21,7 +21,7 @@ _ELEMENTS = 48
 _DIRECTIONS = 4
 
 
-class DerivativeMismatch(AssertionError):
+class DerivativeMismatchError(AssertionError):
     """A derivative differs from central differences; the message names the worst place."""
 
 
@@ -62,7 +62,7 @@ def check_derivatives(
         rng: Source of cotangents and directions; a fixed seed by default.
 
     Raises:
-        DerivativeMismatch: A derivative is wrong; value, order, element, expected and found are named.
+        DerivativeMismatchError: A derivative is wrong; value, order, element, expected and found are named.
         GraphSpecError: The model cannot be differentiated or run.
     """
     rng = rng or np.random.default_rng(0)
@@ -81,22 +81,25 @@ def check_derivatives(
         base = np.asarray(point[x] if x in point else _initializer(model, x))
         gradient = results[name]
         if gradient.shape != base.shape or gradient.dtype != base.dtype:
-            raise DerivativeMismatch(
+            raise DerivativeMismatchError(
                 f"{name} has shape {gradient.shape} and dtype {gradient.dtype}, {x} has {base.shape} and {base.dtype}."
             )
         for direction, label in _directions(base, rng):
             expected = 0.0
             for step, weight in _STENCIL:
                 moved = plain.run({**point, x: base + step * _STEP * direction}, fetches=list(of))
-                expected += weight / _STEP * sum(
-                    float(np.sum(moved[y] * cotangents[n])) for n, y in zip(cotangent_names, of, strict=True)
+                expected += (
+                    weight
+                    / _STEP
+                    * sum(float(np.sum(moved[y] * cotangents[n])) for n, y in zip(cotangent_names, of, strict=True))
                 )
             found = float(np.sum(gradient * direction))
             deviation = abs(found - expected) / max(1.0, abs(expected))
             checks += 1
             if not deviation <= rtol:
-                raise DerivativeMismatch(
-                    f"d{','.join(of)}/d{x} {label}: expected {expected:.9g}, found {found:.9g} (deviation {deviation:.2g})."
+                raise DerivativeMismatchError(
+                    f"d{','.join(of)}/d{x} {label}: expected {expected:.9g}, found {found:.9g} "
+                    f"(deviation {deviation:.2g})."
                 )
             if deviation >= worst:
                 worst, where = deviation, f"{x} {label}"

@@ -11,7 +11,7 @@ import onnx_ir as ir
 import pytest
 
 import graphspec as gs
-from graphspec.testing import DerivativeMismatch, check_derivatives
+from graphspec.testing import DerivativeMismatchError, check_derivatives
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21]>\n'
 
@@ -75,7 +75,7 @@ def test_check_derivatives_finds_a_wrong_rule(monkeypatch: pytest.MonkeyPatch) -
     # The classic mistake: right only for a cotangent of ones.
     monkeypatch.setattr(entry, "rule", lambda op, dY, Y, X: op.Sub(dY, op.Mul(Y, Y)))
     model = text(TANH.replace("float", "double"))
-    with pytest.raises(DerivativeMismatch, match="expected"):
+    with pytest.raises(DerivativeMismatchError, match="expected"):
         check_derivatives(model, draw(model), ["y"], ["x"])
 
 

@@ -81,7 +81,9 @@ def named_values(graph: ir.Graph, names: Sequence[str], role: str) -> list[ir.Va
         names = [names]
     names = list(names)
     if not names:
-        raise NotDifferentiable(f"`{role}` is empty.", code="empty-request", hint=f"Name at least one value in `{role}`.")
+        raise NotDifferentiable(
+            f"`{role}` is empty.", code="empty-request", hint=f"Name at least one value in `{role}`."
+        )
     known = ir.convenience.create_value_mapping(graph)
     values = []
     for name in names:

@@ -77,9 +77,9 @@ def _reverse(model: ir.Model, of: Sequence[str], wrt: Sequence[str], kind: str) 
     sources, targets = [values[n] for n in of], [values[n] for n in wrt]
 
     op = _builder(derived)
-    seeds = {
-        y: op.ones_like(y) if kind == "grad" else _cotangent_input(graph, op, y) for y in sources
-    }
+    taken = frozenset(op.names)
+    names = []
+    seeds = {y: op.ones_like(y) if kind == "grad" else _cotangent_input(graph, op, y) for y in sources}
     results = reverse.backward(graph, seeds, targets, op)
     graph.outputs.extend(y for y in sources if y not in graph.outputs)
     for x, dX in zip(targets, results, strict=True):
@@ -88,9 +88,10 @@ def _reverse(model: ir.Model, of: Sequence[str], wrt: Sequence[str], kind: str) 
         result.name = op.fresh(f"{x.name}_{kind}")
         result.type, result.shape = x.type, x.shape
         graph.outputs.append(result)
+        names.append(result.name)
     graph.extend(op.nodes)
     clean(derived)
-    _name_results(derived)
+    _name_results(derived, names, taken)
     return derived
 
 
@@ -126,24 +127,21 @@ def _cotangent_input(graph: ir.Graph, op: Builder, y: ir.Value) -> ir.Value:
     return cotangent
 
 
-def _name_results(model: ir.Model) -> None:
-    """Let the producers of results carry the results' names, so that no Identity is left behind."""
+def _name_results(model: ir.Model, results: list[str], taken: frozenset[str]) -> None:
+    """Let the producers of results carry the results' names, so that no Identity is left behind.
+
+    Only values that the transform emitted are renamed: those of the source model (``taken``) keep their names.
+    """
     graph = model.graph
     for i, output in enumerate(list(graph.outputs)):
         node = output.producer()
-        if node is None or node.op_type != "Identity" or node.domain != "" or node.inputs[0] is None:
+        if output.name not in results or node is None or node.op_type != "Identity":
             continue
         source = node.inputs[0]
-        if source.producer() is None or source.is_graph_output() or not node.name.startswith("Identity"):
+        if source is None or source.producer() is None or source.is_graph_output() or source.name in taken:
             continue
-        if source.producer().graph is not graph:  # type: ignore[union-attr]
-            continue
-        name = output.name
-        output.name = None
+        name, output.name = output.name, None
         source.name, source.type, source.shape = name, output.type, output.shape
         output.replace_all_uses_with(source, replace_graph_outputs=True)
         assert graph.outputs[i] is source
         graph.remove(node, safe=True)
-
-
-

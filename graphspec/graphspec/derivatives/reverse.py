@@ -20,9 +20,7 @@ from graphspec.operators.registry import ZERO, Operator, Zero
 Cotangents = dict[ir.Value, list[ir.Value]]
 
 
-def backward(
-    graph: ir.Graph, seeds: dict[ir.Value, ir.Value], wrt: Sequence[ir.Value], op: Builder
-) -> list[ir.Value]:
+def backward(graph: ir.Graph, seeds: dict[ir.Value, ir.Value], wrt: Sequence[ir.Value], op: Builder) -> list[ir.Value]:
     """Emit the nodes of a vector-Jacobian product.
 
     Args:
@@ -69,7 +67,9 @@ def _pull(
     entry = registry.find(node.op_type, node.domain, graph.opset_imports.get(node.domain, 0))
     if entry is not None and entry.rule is ZERO:
         return []
-    first = next(i for i, v in enumerate([*node.inputs, *prepare.implicit_inputs(node)]) if v is not None and v in moved)
+    first = next(
+        i for i, v in enumerate([*node.inputs, *prepare.implicit_inputs(node)]) if v is not None and v in moved
+    )
     if entry is None or entry.rule is None or isinstance(entry.rule, Zero):
         raise _no_rule(node, graph, first, "the operator has no derivative rule yet")
     if prepare.implicit_inputs(node):
@@ -153,4 +153,3 @@ def connected(graph: ir.Graph, of: Sequence[ir.Value], wrt: Sequence[ir.Value]) 
 
 def _names(values: Sequence[ir.Value]) -> str:
     return ", ".join(repr(v.name) for v in values)
-

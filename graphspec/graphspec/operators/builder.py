@@ -62,7 +62,7 @@ class Builder:
         domain: str = "",
     ) -> Any:
         """Emit one node and infer its outputs; see the class for the arguments."""
-        schema = onnx.defs.get_schema(op_type, self.opset_imports[domain], domain)
+        schema: Any = onnx.defs.get_schema(op_type, self.opset_imports[domain], domain)  # Any: its stubs lack enums
         kept = list(inputs)
         while kept and kept[-1] is None:
             kept.pop()
@@ -70,7 +70,7 @@ class Builder:
             value
             if isinstance(value, ir.Attr)
             else ir.convenience.convert_attribute(
-                name, _plain(value), ir.AttributeType(schema.attributes[name].type.value)
+                name, _plain(value), ir.AttributeType(int(schema.attributes[name].type))
             )
             for name, value in (attributes or {}).items()
             if value is not None
@@ -187,7 +187,8 @@ class Builder:
     def shape(self, x: ir.Value) -> ir.Value:
         """The shape of ``x`` as an int64 vector: a constant when it is static."""
         static = self.static(x)
-        return self.ints(static) if static is not None else self.Shape(x)
+        out: ir.Value = self.ints(static) if static is not None else self.Shape(x)
+        return out
 
     def size(self, x: ir.Value) -> ir.Value:
         """The number of elements of ``x`` as an int64 scalar: a constant when it is static."""
@@ -199,9 +200,9 @@ class Builder:
         dims = self.dims(x)
         if dims is not None and isinstance(d := dims[axis], int):
             return self.ints([d])
-        if axis < 0:
-            return self.Shape(x, start=axis, end=axis + 1 or None)
-        return self.Shape(x, start=axis, end=axis + 1)
+        # Behind the last axis, counted from the end, there is no number to name: the end is left out.
+        out: ir.Value = self.Shape(x, start=axis, end=axis + 1 or None)
+        return out
 
     def reshape(self, x: ir.Value, shape: ir.Value | Iterable[int]) -> ir.Value:
         """``x`` in another shape, zeros taken literally; nothing is emitted when it is that already."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -17,10 +18,10 @@ def has_body(node: ir.Node, opset: int) -> bool:
     return _body_version(node, opset) is not None
 
 
-def _body_version(node: ir.Node, opset: int) -> tuple[onnx.defs.OpSchema, int, bool] | None:
+def _body_version(node: ir.Node, opset: int) -> tuple[Any, int, bool] | None:
     if not onnx.defs.has(node.op_type, opset, node.domain):
         return None
-    schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
+    schema: Any = onnx.defs.get_schema(node.op_type, opset, node.domain)  # Any: its stubs lack the functions
     for versions, typed in (
         (schema.function_opset_versions if schema.has_function else [], False),
         (schema.context_dependent_function_opset_versions if schema.has_context_dependent_function else [], True),

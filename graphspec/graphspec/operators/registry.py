@@ -59,9 +59,7 @@ class Operator:
         self.all_outputs = False
         keywords = [p for p in _parameters(kernel) if p.kind is p.KEYWORD_ONLY]
         self.wants_outputs = any(p.name == "outputs" for p in keywords)
-        self.attributes = {
-            p.name: None if p.default is p.empty else p.default for p in keywords if p.name != "outputs"
-        }
+        self.attributes = {p.name: None if p.default is p.empty else p.default for p in keywords if p.name != "outputs"}
         self.domains: tuple[float, float] = (-3.0, 3.0)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -6,6 +6,7 @@ import itertools
 import math
 
 import numpy as np
+import onnx_ir as ir
 
 from graphspec.errors import NoGradientRule
 from graphspec.operators import _windows
@@ -279,6 +280,11 @@ def col2im_vjp(
     square = op.Expand(op.scalar(0, dY), op.Concat(places, places, axis=0))
     filters = op.Reshape(op.EyeLike(square), op.Concat(places, op.ints([1]), block_shape, axis=0))
     single = op.Reshape(dY, op.Concat(op.ints([-1, 1]), image_shape, axis=0))
+    count = (op.dims(image_shape) or (None,))[0]
+    rank = next((len(a) // n for a, n in ((dilations, 1), (strides, 1), (pads, 2)) if a), count)
+    if isinstance(rank, int):
+        for value in (filters, single):
+            value.shape = value.shape or ir.Shape([None] * (rank + 2))
     windows = op.Conv(single, filters, dilations=dilations, pads=pads, strides=strides)
     return op.reshape_like(windows, input), None, None
 

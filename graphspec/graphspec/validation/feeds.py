@@ -44,7 +44,7 @@ class FeedChecker:
         model: The graph; only its inputs, parameters, outputs and names are read, now.
 
     Attributes:
-        inputs: What must be fed, by name.
+        inputs: What must be fed, by name; those of an optional type may be ``None`` or left out.
         parameters: What may be fed: the initializers.
         outputs: What comes out.
     """
@@ -60,7 +60,8 @@ class FeedChecker:
                 known = self.inputs.get(value.name) or self.parameters.get(value.name)
                 self.outputs[value.name] = known or _info(value, "intermediate")
         values = {v.name: v for v in graph.inputs if v.name} | parameters
-        self._required = frozenset(self.inputs)
+        self._required = frozenset(self.inputs)  # by the quick way; the slow way fills optional ones in
+        self._optional = [v.name for v in graph.inputs if v.name in self.inputs and isinstance(v.type, ir.OptionalType)]
         self._slots = {name: _Slot(name, value) for name, value in values.items()}
         self._names = self._required | self.parameters.keys() | self.outputs.keys()
         self._names |= {value.name for node in graph for value in node.outputs if value.name}
@@ -114,7 +115,9 @@ class FeedChecker:
                 problems.append(refusal.problem(f"The feed {name!r}", where))
                 continue
             problems += slot.shape_problems(result[name], where, symbols)
-        missing = [name for name in self.inputs if name not in feeds]
+        for name in self._optional:
+            result.setdefault(name, None)
+        missing = [name for name in self.inputs if name not in feeds and name not in self._optional]
         problems += [
             Problem(
                 "missing-feed",

@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented  # noqa: A004 - its own name for "no kernel"
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented
 
 import graphspec as gs
 from graphspec.testing import check_derivatives
