@@ -22,8 +22,8 @@ def _reduction(op_type: str, low: float = -3.0, high: float = 3.0, axes_input: i
         Sample(op_type, (F(2, 3, 2), INTS([-1, 0])), {"keepdims": 0}, id="two-axes-dropped"),
         Sample(op_type, (F(2, 3),), id="all"),
         Sample(op_type, (F(2, 3),), {"keepdims": 0}, id="all-dropped"),
-        Sample(op_type, (F(2, 2), INTS([], dtype=np.int64)), {"keepdims": 0}, id="empty-axes", forward=False),
-        Sample(op_type, (F(2, 2),), {"noop_with_empty_axes": 1}, id="noop", forward=False),
+        Sample(op_type, (F(2, 2), INTS([], dtype=np.int64)), {"keepdims": 0}, id="empty-axes"),
+        Sample(op_type, (F(2, 2),), {"noop_with_empty_axes": 1}, id="noop"),
         Sample(op_type, (F(2, 2), INTS([1])), {"noop_with_empty_axes": 1}, id="noop-unused"),
         Sample(op_type, (F(2, 1, 3), INTS([1])), id="axis-of-one"),
         Sample(op_type, (F(),), id="scalar"),
@@ -57,7 +57,7 @@ def _running(op_type: str, opset: int) -> list[Sample]:
     ]  # fmt: skip
     return [
         *base,
-        Sample(op_type, (Floats((4,)), np.array([0])), id="vector-axis", opset=opset, forward=False),
+        Sample(op_type, (Floats((4,)), np.array([0])), id="vector-axis", opset=opset),
         Sample(op_type, (Floats((2, 0)), np.array(1)), id="nothing", opset=opset),
     ]
 

@@ -25,7 +25,7 @@ def _family(op_type: str, of: tuple[int, ...] = (0,), zero: bool = False) -> lis
     old = [
         Sample(
             op_type, (F((2, 3, 2), apart=apart),), {"axis": axis}, id=f"opset11-axis{axis}", opset=11,
-            of=of, zero=zero, forward=not apart,
+            of=() if apart else of, zero=zero, forward=not apart,
         )
         for axis in (0, 1, 2)
     ]  # fmt: skip
