@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from graphspec_client._codec import Array, decode
-from graphspec_client._exceptions import CodecError, InvalidGraph, Problem, ProtocolError
+from graphspec_client._exceptions import InvalidGraph, Problem, ProtocolError
+
+GROUPS = ("outputs", "gradients", "vjp")
 
 
 class Answer(dict[str, Array]):
@@ -44,14 +46,24 @@ class Answer(dict[str, Array]):
         """
         try:
             groups = {
-                group: {name: decode(tensor) for name, tensor in body.get(group, {}).items()}
-                for group in ("outputs", "gradients", "vjp")
+                group: {name: decode(tensor) for name, tensor in body[group].items()}
+                for group in GROUPS
+                if group in body
             }
-            if wanted not in body:
-                raise ProtocolError(f"The answer has no {wanted!r}.")
-        except (AttributeError, CodecError) as error:
+        except (AttributeError, TypeError) as error:
             raise ProtocolError(f"The answer cannot be read: {error}") from None
-        return cls(wanted, **groups)
+        return cls.from_groups(groups, wanted)
+
+    @classmethod
+    def from_groups(cls, groups: Mapping[str, Mapping[str, Array]], wanted: str) -> Answer:
+        """The answer in the arrays of a reply.
+
+        Raises:
+            ProtocolError: They are not those that were asked for.
+        """
+        if wanted not in groups:
+            raise ProtocolError(f"The answer has no {wanted!r}.")
+        return cls(wanted, **{group: groups[group] for group in GROUPS if group in groups})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -40,9 +41,15 @@ def wire_name(dtype: Any) -> str:
     if isinstance(dtype, str) and dtype in ONNX_NUMBERS:
         return dtype
     try:
-        found = np.dtype(dtype)
-    except TypeError:
+        return _of(np.dtype(dtype))
+    except TypeError as error:
+        if isinstance(error, CodecError):
+            raise
         raise CodecError(f"{dtype!r} is not a dtype; known are {', '.join(ONNX_NUMBERS)}.") from None
+
+
+@functools.lru_cache(maxsize=256)
+def _of(found: np.dtype[Any]) -> str:
     if found.kind in "USTO":
         return "string"
     if found.name in _NATIVE:

@@ -8,7 +8,7 @@ from typing import Any
 
 from graphspec_client import _values
 from graphspec_client._answers import Answer
-from graphspec_client._codec import Array, encode_feeds
+from graphspec_client._codec import Array
 from graphspec_client._elementwise import multiply
 from graphspec_client._emit import emit, lift
 from graphspec_client._exceptions import GraphSpecClientError, TraceError
@@ -100,10 +100,8 @@ def _scalar(value: Value, cotangent: Any) -> Value:
 
 
 def _run(program: Program, grad: dict[str, Any] | None = None) -> Flow[Answer]:
-    body = {"graph": program.document, "feeds": encode_feeds(program.feeds), "grad": grad}
     with located(program):
-        answer = yield from ask("/v1/run", {key: part for key, part in body.items() if part is not None})
-    return Answer.from_json(answer, "outputs")
+        return (yield from ask("outputs", "/v1/run", {"graph": program.document, "grad": grad}, feeds=program.feeds))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import numpy as np
 
 from graphspec_client import _containers, _dtypes, _evaluation, _requests, _values
 from graphspec_client._answers import Answer
-from graphspec_client._codec import Array, as_array, encode_feeds
+from graphspec_client._codec import Array, as_array
 from graphspec_client._exceptions import NotDifferentiable, NotFound, TraceError
 from graphspec_client._requests import Flow, Names
 from graphspec_client._tensor import Tensor, wrap
@@ -271,16 +271,19 @@ def _ask(client: Any, trace: Trace, what: str, body: dict[str, Any], arguments: 
     if not known:
         yield from _store(client, trace)
     feeds = {name: arguments.arrays[name] for name in trace.program.document["inputs"]}
-    full = {**body, "feeds": encode_feeds(feeds), "parameters": encode_feeds(_changed(trace))}
+
+    def run() -> Flow[Answer]:
+        path = f"/v1/graphs/{trace.ids[client]}/{what}"
+        return _requests.ask(wanted, path, body, feeds=feeds, parameters=_changed(trace))
+
     with _evaluation.located(trace.program):
         try:
-            answer = yield from _requests.ask(f"/v1/graphs/{trace.ids[client]}/{what}", full)
+            return (yield from run())
         except NotFound:
             if not known:
                 raise
             yield from _store(client, trace)
-            answer = yield from _requests.ask(f"/v1/graphs/{trace.ids[client]}/{what}", full)
-    return Answer.from_json(answer, wanted)
+            return (yield from run())
 
 
 def _store(client: Any, trace: Trace) -> Flow[None]:

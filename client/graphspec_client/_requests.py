@@ -12,10 +12,12 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from graphspec_client import _sources
+import numpy as np
+
+from graphspec_client import _bulk, _sources
 from graphspec_client._answers import Answer, Description, Report
 from graphspec_client._codec import Array, encode_feeds
-from graphspec_client._exceptions import InvalidFeed, ProtocolError
+from graphspec_client._exceptions import CodecError, InvalidFeed, ProtocolError
 
 T = TypeVar("T")
 Names: TypeAlias = str | Sequence[str]
@@ -68,24 +70,50 @@ def post(path: str, body: Mapping[str, Any]) -> Call:
     return Call("POST", path, _sources.json_bytes(kept), {"content-type": _sources.JSON})
 
 
-def ask(path: str, body: Mapping[str, Any]) -> Flow[Any]:
-    """A call whose answer has tensors: in base64, or as lists if one of them has no such form (strings)."""
+BULK = 64 * 2**10  # bytes of tensors from which on a request is safetensors, and its answer too
+
+
+def ask(wanted: str, path: str, body: Mapping[str, Any], **tensors: Feeds | None) -> Flow[Answer]:
+    """A call with tensors, and its answer: JSON with base64, or safetensors in bulk.
+
+    Args:
+        wanted: The group of tensors that the answer is about.
+        path: Where to send it.
+        body: The rest of the request; entries that are ``None`` are left out.
+        **tensors: The tensors by group (``feeds``, ``parameters``, ``cotangents``) and name.
+    """
+    groups = {group: dict(values) for group, values in tensors.items() if values}
+    kept = {key: value for key, value in body.items() if value is not None}
     try:
-        reply = yield post(path, {**body, "encoding": "base64"})
+        reply = yield _with_tensors(path, kept, groups)
     except InvalidFeed as error:
-        if not any(problem.path == "/encoding" for problem in error.problems):
+        # Strings have neither form: ask for lists.
+        if not any(problem.code == "encoding" for problem in error.problems):
             raise
-        reply = yield post(path, body)
-    return reply.json()
+        reply = yield post(path, {**kept, **{group: encode_feeds(values) for group, values in groups.items()}})
+    try:
+        if reply.headers.get("content-type", "").startswith(_bulk.SAFETENSORS):
+            return Answer.from_groups(_bulk.unpack(reply.content), wanted)
+        return Answer.from_json(reply.json(), wanted)
+    except CodecError as error:
+        raise ProtocolError(f"The answer cannot be read: {error}", status=reply.status) from None
+
+
+def _with_tensors(path: str, body: dict[str, Any], groups: dict[str, dict[str, Any]]) -> Call:
+    raw = {group: {k: np.asarray(v) for k, v in values.items() if _bulk.holds(v)} for group, values in groups.items()}
+    if sum(array.nbytes for arrays in raw.values() for array in arrays.values()) < BULK:
+        encoded = {group: encode_feeds(values) for group, values in groups.items()}
+        return post(path, {**body, **encoded, "encoding": "base64"})
+    for group, values in groups.items():
+        rest = {name: value for name, value in values.items() if name not in raw[group]}
+        body = {**body, group: encode_feeds(rest)} if rest else body
+    content = _bulk.pack(_sources.json_bytes(body), raw)
+    return Call("POST", path, content, {"content-type": _bulk.SAFETENSORS, "accept": _bulk.SAFETENSORS})
 
 
 def names(given: Names) -> list[str]:
     """One name or several, as a list."""
     return [given] if isinstance(given, str) else list(given)
-
-
-def _values(feeds: Feeds | None, parameters: Feeds | None) -> dict[str, Any]:
-    return {"feeds": encode_feeds(feeds or {}), "parameters": encode_feeds(parameters) if parameters else None}
 
 
 # --- of the client ----------------------------------------------------------------------------------------------------
@@ -116,11 +144,9 @@ def run(
     """
     if (of is None) != (wrt is None):
         raise TypeError("of and wrt go together: the scalar, and what to differentiate it with respect to.")
-    body = {"graph": _sources.read(graph).field, **_values(feeds, parameters)}
-    body["fetches"] = None if fetches is None else names(fetches)
+    body = {"graph": _sources.read(graph).field, "fetches": None if fetches is None else names(fetches)}
     body["grad"] = None if of is None or wrt is None else {"of": of, "wrt": names(wrt)}
-    answer = yield from ask("/v1/run", body)
-    return Answer.from_json(answer, "outputs")
+    return (yield from ask("outputs", "/v1/run", body, feeds=feeds, parameters=parameters))
 
 
 def validate(_client: Any, source: Any) -> Flow[Report]:
@@ -197,9 +223,8 @@ def run_stored(
     Returns:
         The values by name.
     """
-    body = {**_values(feeds, parameters), "fetches": None if fetches is None else names(fetches)}
-    answer = yield from ask(f"/v1/graphs/{_model.id}/run", body)
-    return Answer.from_json(answer, "outputs")
+    body = {"fetches": None if fetches is None else names(fetches)}
+    return (yield from ask("outputs", f"/v1/graphs/{_model.id}/run", body, feeds=feeds, parameters=parameters))
 
 
 def grad(
@@ -223,10 +248,8 @@ def grad(
     Returns:
         The gradients by the names of ``wrt``; ``.outputs`` has the outputs.
     """
-    body = {"of": of, "wrt": names(wrt), **_values(feeds, parameters)}
-    body["fetches"] = None if fetches is None else names(fetches)
-    answer = yield from ask(f"/v1/graphs/{_model.id}/grad", body)
-    return Answer.from_json(answer, "gradients")
+    body = {"of": of, "wrt": names(wrt), "fetches": None if fetches is None else names(fetches)}
+    return (yield from ask("gradients", f"/v1/graphs/{_model.id}/grad", body, feeds=feeds, parameters=parameters))
 
 
 def value_and_grad(
@@ -272,10 +295,10 @@ def vjp(
     Returns:
         The products by the names of ``wrt``; ``.outputs`` has the outputs.
     """
-    body = {"of": names(of) if of is not None else list(cotangents), "wrt": names(wrt), **_values(feeds, parameters)}
-    body |= {"cotangents": encode_feeds(cotangents), "fetches": None if fetches is None else names(fetches)}
-    answer = yield from ask(f"/v1/graphs/{_model.id}/vjp", body)
-    return Answer.from_json(answer, "vjp")
+    targets = names(of) if of is not None else list(cotangents)
+    body = {"of": targets, "wrt": names(wrt), "fetches": None if fetches is None else names(fetches)}
+    path = f"/v1/graphs/{_model.id}/vjp"
+    return (yield from ask("vjp", path, body, feeds=feeds, parameters=parameters, cotangents=cotangents))
 
 
 def derive_stored(_model: Stored, transform: str, *, of: Names, wrt: Names) -> Flow[Description]:

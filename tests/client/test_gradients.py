@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graphspec_client import ExecutionFailed, NotDifferentiable, functions, op, tensor
+from graphspec_client import ExecutionFailed, Function, NotDifferentiable, functions, op, tensor
 
 STEP = 1e-6
 
@@ -125,6 +125,25 @@ def test_gradients_against_central_differences(client, rng, f, shapes):
         ]
         expected = (ends[0] - ends[1]) / (2 * STEP)
         assert np.sum(one.grad * direction) == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+SYMBOLIC = [pytest.param(*row, id=name) for name, row in ROWS.items() if name != "split"]  # wants sizes as numbers
+
+
+@pytest.mark.parametrize(("f", "shapes"), SYMBOLIC)
+def test_the_same_with_symbols_for_sizes(client, rng, f, shapes):
+    arrays = [signed(rng, *shape) for shape in shapes]
+    tensors = [tensor(array, requires_grad=True) for array in arrays]
+    cotangent = rng.normal(size=np.shape(f(*arrays)))
+    f(*tensors).backward(cotangent)
+    traced = Function(lambda xs, cotangent: (f(*xs) * cotangent).sum())
+    arguments = traced.arguments((arrays, cotangent), {})
+    program = traced._trace(arguments, [f"size_{i}" for i in range(len(arguments.sizes))]).program
+    feeds = {name: arguments.arrays[name] for name in program.document["inputs"]}
+    wrt = [f"xs.{i}" for i in range(len(arrays))]
+    found = client.run(program.document, feeds, of=program.outputs[0], wrt=wrt).gradients
+    for name, one in zip(wrt, tensors, strict=True):
+        np.testing.assert_allclose(found[name], one.grad, rtol=1e-9, atol=1e-12)
 
 
 def test_gradients_add_up_over_uses_and_calls(client):
