@@ -15,7 +15,6 @@ from graphspec_client import Client, CodecError, ProtocolError, _bulk, tensor
 
 NUMBERS = "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64"
 DTYPES = [*NUMBERS.split(), "bool", "complex64"]
-]
 MODEL = {
     "graphspec": 1, "name": "scaled", "opset": 21,
     "inputs": {"x": {"dtype": "float32", "shape": ["n", "m"]}, "s": {"dtype": "string", "shape": []}},
