@@ -97,6 +97,18 @@ def test_what_fits_is_not_copied() -> None:
     assert FeedChecker(model("float[2,3] x"))({"x": x})["x"] is x
 
 
+def test_an_optional_input_may_be_left_out() -> None:
+    graph = model("optional(float[2]) x, float[2] y")
+    y = np.ones(2, F32)
+    fed = check_feeds(graph, {"y": y})
+    assert fed["x"] is None
+    assert fed["y"] is y
+    assert check_feeds(graph, {"x": None, "y": y})["x"] is None
+    with pytest.raises(FeedError) as refusal:
+        check_feeds(graph, {})
+    assert [p.path for p in refusal.value.problems] == ["/feeds/y"]
+
+
 @dataclasses.dataclass
 class Refused:
     """Feeds for a graph, and the one problem that they have."""

@@ -77,7 +77,8 @@ def _taps(x: Array, size: int, mode: str, padding: str, corners: bool) -> list[t
     x = np.clip(np.nan_to_num(x, nan=-_FAR, posinf=_FAR, neginf=-_FAR), -_FAR, _FAR)
     if mode == "nearest":
         x = np.rint(x)
-    if padding != "zeros":
+    if padding == "reflection" or (padding == "border" and mode != "cubic"):
+        # Beyond the border itself the cubic curve goes on through repeated elements, as in PyTorch and ONNX Runtime.
         other = np.clip(x, 0, size - 1) if padding == "border" else reflected(x, low, high)
         x = np.where((x < low) | (x > high), other, x)
     below = np.floor(x)

@@ -146,7 +146,7 @@ class _Axis:
             d = op.Sub(op.Sub(d, op.Mul(double, op.Floor(op.Div(d, double)))), period)
             return op.Sub(op.Add(low, period), op.Abs(d)), op.Neg(op.Sign(d))
 
-        if padding == "border":
+        if padding == "border" and mode != "cubic":
             beyond = outside(x)
             x = op.Where(beyond, within(x), x)
             self.scale = op.Unsqueeze(op.Where(beyond, zero, self.scale), op.ints([2]))
