@@ -13,6 +13,7 @@ from graphspec_client._requests import Call, Reply
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT = 60.0
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class BaseClient:
@@ -30,6 +31,8 @@ class BaseClient:
         self._timeout = timeout
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._options: dict[str, Any] = {"base_url": self.base_url, "headers": headers, "timeout": timeout}
+        # A proxy of the environment cannot reach this machine's own loopback.
+        self._options["trust_env"] = httpx.URL(self.base_url).host not in LOOPBACK
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"

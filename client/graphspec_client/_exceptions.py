@@ -64,11 +64,9 @@ class Problem:
         return cls(**{"code": "error", "message": "", **texts})
 
     def __str__(self) -> str:
-        text = self.message
-        if self.expected is not None or self.found is not None:
-            text += f" (expected {self.expected}, found {self.found})"
-        if self.hint:
-            text += f" {self.hint}"
+        parts = {"expected": self.expected, "found": self.found}
+        known = ", ".join(f"{word} {part}" for word, part in parts.items() if part is not None)
+        text = self.message + (f" ({known})" if known else "") + (f" {self.hint}" if self.hint else "")
         return f"{self.path or '/'}: [{self.code}] {text}"
 
 

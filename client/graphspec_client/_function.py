@@ -17,7 +17,7 @@ import numpy as np
 from graphspec_client import _containers, _dtypes, _evaluation, _requests, _values
 from graphspec_client._answers import Answer
 from graphspec_client._codec import Array, as_array
-from graphspec_client._exceptions import NotDifferentiable, NotFound, TraceError
+from graphspec_client._exceptions import NotDifferentiable, NotFound
 from graphspec_client._requests import Flow, Names
 from graphspec_client._tensor import Tensor, wrap
 from graphspec_client._values import Program, Value
@@ -95,15 +95,19 @@ class Kind:
             for symbol, size in zip(self.symbols, sizes, strict=True)
         )
 
-    def widen(self, sizes: tuple[int, ...], names: list[str]) -> None:
-        """Make symbols of the sizes that differ from those seen before."""
-        self.seen.append(sizes)
-        histories = list(zip(*self.seen, strict=True))
+    def widened(self, sizes: tuple[int, ...], names: list[str]) -> list[int | str]:
+        """The sizes, with symbols for those that differ from what was seen before."""
         first: dict[tuple[int, ...], str] = {}
-        self.symbols = [
+        return [
             history[0] if len(set(history)) == 1 else first.setdefault(history, name)
-            for history, name in zip(histories, names, strict=True)
+            for history, name in zip(zip(*self.seen, sizes, strict=True), names, strict=True)
         ]
+
+    def keep(self, trace: Trace, sizes: tuple[int, ...], symbols: list[int | str]) -> Trace:
+        """From now on use this trace, made for these sizes."""
+        self.trace, self.symbols = trace, symbols
+        self.seen.append(sizes)
+        return trace
 
 
 class Function:
@@ -170,17 +174,16 @@ class Function:
             if not kind.wants_fixed:
                 if kind.trace is not None and kind.fits(sizes):
                     return kind.trace
-                kind.widen(sizes, _symbol_names(arguments))
+                symbols = kind.widened(sizes, _symbol_names(arguments))
                 try:
-                    kind.trace = self._trace(arguments, kind.symbols)
-                except TraceError:
-                    if not any(isinstance(symbol, str) for symbol in kind.symbols):
+                    return kind.keep(self._trace(arguments, symbols), sizes, symbols)
+                except (TypeError, ValueError):
+                    if not any(isinstance(symbol, str) for symbol in symbols):
                         raise
-                    kind.wants_fixed = True  # the code needs a size as a number, for a loop, say
-                else:
-                    return kind.trace
+                    # The code may need a size as a number, for a loop, say; if not, it fails again and says why.
             if sizes not in kind.fixed:
                 kind.fixed[sizes] = self._trace(arguments, list(sizes))
+                kind.wants_fixed = True
                 if len(kind.fixed) > KEPT:
                     kind.fixed.popitem(last=False)
             kind.fixed.move_to_end(sizes)

@@ -153,7 +153,7 @@ class Tensor:
         if old.kind != "leaf":
             raise TypeError("Only a leaf has data to change; a computed tensor has the value of its operands.")
         array = as_array(data.numpy() if isinstance(data, Tensor) else data, old.dtype)
-        if array.shape != old.shape:
+        if array.shape != known_shape(old):
             raise ValueError(f"The data has shape {array.shape}, the tensor {old.shape}.")
         new = leaf(_own(array), name=old.name, requires_grad=old.requires_grad, slot=old.slot, client=old.client)
         new.holder = weakref.ref(self)

@@ -64,6 +64,7 @@ _SETTINGS: dict[str, tuple[int, ...]] = {
     "Unsqueeze": (1,), "Split": (1,), "TopK": (1,), "OneHot": (1,), "CumSum": (1,), "Trilu": (1,), "Resize": (2, 3),
     "ConstantOfShape": (0,), "CenterCropPad": (1,), "Col2Im": (1, 2), "AffineGrid": (1,), "DFT": (1, 2),
 }  # fmt: skip
+_INDICES = {("Gather", 1), ("GatherElements", 1), ("GatherND", 1), ("ScatterElements", 1), ("ScatterND", 1)}
 _WITH_DTYPE = {
     "EyeLike", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial",
 }  # fmt: skip
@@ -72,17 +73,23 @@ _WITH_DTYPE = {
 def _operands(op_type: str, inputs: Sequence[Any]) -> list[Value | None]:
     """The inputs as values; Python numbers in the dtype of the first input that has one of its own."""
     settings = (1,) if op_type.startswith("Reduce") else _SETTINGS.get(op_type, ())
-    values = [
-        None if one is None else _setting(one) if i in settings and not is_value(one) else lift(one)
-        for i, one in enumerate(inputs)
-    ]
-    strong = next((value.dtype for value in values if value is not None and not value.weak), None)
-    return [cast(v, strong) if v is not None and v.weak and v.kind == "constant" and strong else v for v in values]
+    values: list[Value | None] = []
+    for i, one in enumerate(inputs):
+        if i in settings and one is not None and not is_value(one):
+            array = as_array(one)
+            values.append(constant(array, _dtypes.wire_name(array.dtype)))
+        elif (op_type, i) in _INDICES and not is_value(one):
+            values.append(lift(np.asarray(one)))
+        else:
+            values.append(None if one is None else lift(one))
+    strong = [value.dtype for value in values if value is not None and not value.weak]
+    return [value if value is None or value.kind != "constant" else _like(value, strong) for value in values]
 
 
-def _setting(given: Any) -> Value:
-    array = as_array(given)
-    return constant(array, _dtypes.wire_name(array.dtype))
+def _like(number: Value, strong: list[str]) -> Value:
+    """A Python number in the first of these dtypes that holds its like; as it is where there is none."""
+    fits = (name for name in strong if number.weak and _dtypes.kind(name) not in "bO")
+    return cast(number, next((name for name in fits if _dtypes.promote([name], [number.dtype]) == name), number.dtype))
 
 
 def _outputs(op_type: str, values: Sequence[Value | None], attributes: dict[str, Any]) -> int:

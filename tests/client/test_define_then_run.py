@@ -151,6 +151,18 @@ def test_code_that_wants_sizes_as_numbers_gets_them(client):
     assert g.f.count == 4
 
 
+def test_a_call_that_fails_leaves_the_graphs_alone(client):
+    f = function(counted(lambda x: x @ W))
+    f(np.ones((2, 3)))
+    with pytest.raises(graphspec_client.ExecutionFailed, match="MatMul") as caught:
+        f(np.ones((2, 4)))
+    assert "test_define_then_run.py" in caught.value.__notes__[0]
+    with pytest.raises(ValueError, match="scalar"):
+        f(np.ones(()))
+    for n in (2, 5, 6):
+        assert f(np.ones((n, 3))).shape == (n, 2)
+
+
 def test_python_floats_are_data_and_weak(client):
     f = function(counted(lambda x, rate: x * rate))
     for rate in (0.5, 0.25):

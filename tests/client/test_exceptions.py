@@ -117,6 +117,12 @@ def test_too_slow(error):
         client.graphs()
 
 
+def test_a_proxy_is_no_way_to_loopback(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    assert Client("http://127.0.0.1:9")._http._mounts == {}
+    assert Client("http://example.invalid")._http._mounts != {}
+
+
 def test_nothing_is_sent_twice():
     calls = []
 
@@ -147,4 +153,6 @@ def test_the_tree_in_the_docstring_is_the_tree():
 def test_problems_read_well():
     text = str(Problem.from_dict(PROBLEM))
     assert text == "/nodes/0: [shape-mismatch] Shapes differ. (expected [3], found [4]) Look."
-    assert isinstance(graphspec_client.TraceError("x"), GraphSpecClientError | TypeError)
+    assert str(Problem("code", "Text.", found="4")) == "/: [code] Text. (found 4)"
+    assert isinstance(graphspec_client.TraceError("x"), GraphSpecClientError)
+    assert isinstance(graphspec_client.TraceError("x"), TypeError)

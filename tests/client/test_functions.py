@@ -183,6 +183,11 @@ def test_cross_entropy_of_huge_logits_is_finite_and_exact(client):
     np.testing.assert_allclose(x.grad, [[0.5, -0.5, 0], [0, -0.25, 0.25]], atol=1e-7)
 
 
+def test_a_number_is_never_cut_to_fit(client):
+    with pytest.raises(InvalidGraph, match="float64"):
+        op("Add", tensor([1, 2]), 2.5).numpy()
+
+
 def test_operators_with_several_outputs(client):
     values, indices = op("TopK", tensor(X), np.array([2]), axis=1)
     np.testing.assert_array_equal(values.numpy(), -np.sort(-X)[:, :2])
@@ -203,6 +208,10 @@ def test_an_operator_by_name(client):
     assert op("Cast", x, to=7).dtype == np.int64
     np.testing.assert_allclose(op("Add", x, 2).numpy(), X + 2)
     np.testing.assert_allclose(op("Clip", x, None, 1.0).numpy(), np.minimum(X, 1))
+    np.testing.assert_allclose(op("Clip", x.astype("f4"), 0, 1).numpy(), np.clip(X, 0, 1).astype("f4"))
+    np.testing.assert_allclose(op("Where", x > 0, x, 0.5).numpy(), np.where(X > 0, X, 0.5))
+    np.testing.assert_allclose(op("Gather", x, 1, axis=1).numpy(), X[:, 1])
+    np.testing.assert_allclose(op("Gather", x, [1, 0]).numpy(), X[[1, 0]])
     assert op("Shape", x).tolist() == [3, 4]
     np.testing.assert_allclose(op("ReduceSum", x, [1], keepdims=False).numpy(), X.sum(1))
 
