@@ -38,8 +38,15 @@ IMAGES = _ints([0, 1, 1, 0])
 POOLED = {"output_height": 2, "output_width": 3}
 
 
-def _roi_align(id: str, opset: int = 22, **attributes: object) -> Sample:
-    return Sample("RoiAlign", (X, ROIS, IMAGES), {**POOLED, **attributes}, id=id, opset=opset, of=())
+def _roi_align(id: str, opset: int = 22, of: tuple[int, ...] = (), **attributes: object) -> Sample:
+    return Sample("RoiAlign", (X, ROIS, IMAGES), {**POOLED, **attributes}, id=id, opset=opset, of=of)
+
+
+def _moving_regions(id: str, opset: int = 21, **attributes: object) -> Sample:
+    """Regions to differentiate with respect to: anywhere, some end before they start."""
+    return Sample(
+        "RoiAlign", (X, F((3, 4), -1, 7.5, apart=True), _ints([1, 0, 1])), {**POOLED, **attributes}, id=id, opset=opset
+    )
 
 
 BOXES = _floats(
@@ -85,10 +92,12 @@ SAMPLES = [
     _grid_sample("bicubic-16", IMAGE, GRID, 16, mode="bicubic"),
     _grid_sample("nothing", IMAGE, F((2, 0, 3, 2))),
     _roi_align("adaptive"),
-    _roi_align("ratio", sampling_ratio=2, spatial_scale=0.75),
+    _roi_align("ratio", of=(0,), sampling_ratio=2, spatial_scale=0.75),
     _roi_align("unshifted", coordinate_transformation_mode="output_half_pixel", sampling_ratio=3),
     _roi_align("max", mode="max", sampling_ratio=2),
-    _roi_align("opset-10", 10, sampling_ratio=2),
+    _roi_align("opset-10", 10, of=(0,), sampling_ratio=2),
+    _moving_regions("moving", sampling_ratio=2, spatial_scale=0.75),
+    _moving_regions("moving-unshifted", coordinate_transformation_mode="output_half_pixel", sampling_ratio=1),
     _roi_align("opset-16", 16),
     Sample("MaxRoiPool", (X, np.array([[0, 0, 0, 4, 3], [1, 2, 1, 9, 5], [1, 3, 3, 3, 3], [0, 6, 5, 2, 1.0]])), {"pooled_shape": [2, 3]}, id="regions", opset=21, of=()),
     Sample("MaxRoiPool", (X, np.array([[1, 1, 2, 9.0, 11]])), {"pooled_shape": [3, 2], "spatial_scale": 0.5}, id="scaled", opset=21, of=()),

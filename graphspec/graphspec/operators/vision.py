@@ -11,6 +11,7 @@ import onnx_ir as ir
 from graphspec.errors import NoGradientRule
 from graphspec.operators import _windows
 from graphspec.operators._precision import wide
+from graphspec.operators._roi_align import average_vjp
 from graphspec.operators._sizes import reasonable
 from graphspec.operators._types import Builder, Cotangents, Value
 from graphspec.operators._windows import windows_of
@@ -124,9 +125,7 @@ class _samples:  # noqa: N801 - called like a function, for four results that be
         low = np.floor(at).astype(np.int64)
         high = np.minimum(low + 1, size - 1)
         weight = (at - low).astype(start.dtype)
-        self.first, self.last = int(low[0]), int(high[-1])
-        if self.first > self.last:  # a region of negative length runs backwards
-            self.first, self.last = int(low.min()), int(high.max())
+        self.first, self.last = int(low.min()), int(high.max())  # a region of negative length runs backwards
         self.low, self.high = low - self.first, high - self.first
         self.below, self.above = (1 - weight) * inside, weight * inside
         if average:
@@ -145,6 +144,28 @@ def _largest(part: Array, y: _samples, x: _samples, size: tuple[int, int], sampl
         best = values if best is None else np.maximum(best, values)
     assert best is not None
     return np.asarray(best.reshape(len(part), size[0], samples[0], size[1], samples[1]).max(axis=(2, 4)))
+
+
+@roi_align_10.vjp
+@roi_align.vjp
+def roi_align_vjp(
+    op: Builder, dY: Value, Y: Value, X: Value, rois: Value, batch_indices: Value, *,
+    coordinate_transformation_mode: str = "output_half_pixel", mode: str, output_height: int, output_width: int,
+    sampling_ratio: int, spatial_scale: float,
+) -> Cotangents:  # fmt: skip
+    """For means of a fixed number of samples: what each has read, and how that changes as it moves."""
+    if mode != "avg" or sampling_ratio == 0:
+        raise NoGradientRule(
+            "RoiAlign has a vjp rule for mode avg and a sampling_ratio other than 0 alone.",
+            expected="mode avg, sampling_ratio > 0",
+            found=f"mode {mode}, sampling_ratio {sampling_ratio}",
+        )
+    half = coordinate_transformation_mode == "half_pixel"
+    size = (output_height, output_width)
+    dX, drois = average_vjp(
+        op, dY, X, rois, batch_indices, size=size, ratio=sampling_ratio, scale=spatial_scale, half=half
+    )
+    return dX, drois, None
 
 
 @operator("MaxRoiPool", since=1)
