@@ -84,9 +84,14 @@ def expand_bodies(model: ir.Model, wanted: Callable[[ir.Node, int], bool]) -> bo
         opset = imports.get(node.domain)
         if opset is None or not wanted(node, opset):
             continue
+        graphs = [a for a in node.attributes.values() if a.type is ir.AttributeType.GRAPH]
+        if any(_captures(a.as_graph()) for a in graphs):
+            continue  # the body has no place for values from outside
         function = body(node, opset)
         if function is None:
             continue
+        for attribute in graphs:  # the body, built for this node, has them in it
+            del node.attributes[attribute.name]
         _add_defaults(node, opset)
         node.overload = f"body{len(found)}"
         key = (node.domain, node.op_type, node.overload)
@@ -100,6 +105,14 @@ def expand_bodies(model: ir.Model, wanted: Callable[[ir.Node, int], bool]) -> bo
     model.functions.update(found)
     inline(model, lambda f: f.identifier() in found)
     return True
+
+
+def _captures(graph: ir.Graph) -> bool:
+    """Whether a subgraph, or a subgraph of it, uses values of outer graphs."""
+    graphs = (graph, *graph.subgraphs())
+    own = {v for g in graphs for v in (*g.inputs, *g.initializers.values(), *(v for node in g for v in node.outputs))}
+    used = {v for g in graphs for v in (*g.outputs, *(v for node in g for v in node.inputs))}
+    return not used - {None} <= own
 
 
 def inline(model: ir.Model, criteria: Callable[[ir.Function], bool] | None = None) -> None:

@@ -10,8 +10,9 @@ import pytest
 from scipy.special import softmax
 
 import graphspec as gs
-from graphspec.errors import ExecutionError
+from graphspec.errors import ExecutionError, NoGradientRule
 from graphspec.operators import registry
+from graphspec.testing import check_derivatives
 
 RNG = np.random.default_rng(8)
 
@@ -95,3 +96,16 @@ CACHE, UPDATE = np.zeros((2, 4, 3)), np.ones((2, 2, 3))
 def test_what_does_not_fit_is_refused(call: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         call()
+
+
+def test_subgraphs_are_differentiated_through_the_body() -> None:
+    text = MODEL.replace("z = Identity (x)", "z = Tanh (x)").replace("b = Mul (a, factor)", "b = Mul (a, a)")
+    feeds = {"q": _draw(1, 2, 3, 4), "k": _draw(1, 1, 5, 4), "v": _draw(1, 1, 5, 2)}
+    double = {name: x.astype(np.float64) for name, x in feeds.items()}
+    model = gs.load(text.replace(", float factor", "").replace("float[", "double["))
+    assert check_derivatives(model, double, ["y"], ["q", "k", "v"], order=2).checks
+
+
+def test_subgraphs_that_capture_values_have_no_rule_yet() -> None:
+    with pytest.raises(NoGradientRule, match="FlexAttention"):
+        gs.vjp(gs.load(MODEL), ["y"], ["q"])
