@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import importlib.util
 import zlib
 from pathlib import Path
@@ -22,6 +23,23 @@ def pytest_configure() -> None:
             pytest.exit(
                 f"{package} is not this checkout's: found {where}, expected below {ROOT / folder}", returncode=4
             )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many cases of the ONNX backend suite passed, kind by kind; the parts may have run in other processes."""
+    counts: dict[str, list[int]] = collections.defaultdict(lambda: [0, 0])
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name, value in report.user_properties:
+                if name == "conformance":
+                    kind, passed, cases = value
+                    for key in (kind, "in all"):
+                        counts[key][0] += passed
+                        counts[key][1] += cases
+    if counts:
+        terminalreporter.section("ONNX backend suite")
+        for key in sorted(counts, key=lambda k: (k == "in all", k)):
+            terminalreporter.write_line(f"{key}: passed {counts[key][0]} of {counts[key][1]}")
 
 
 @pytest.fixture
