@@ -12,6 +12,7 @@ from onnx_ir.passes.common import NameFixPass
 from graphspec import dtypes
 from graphspec.errors import NotDifferentiable, ValidationError
 from graphspec.operators import functions, registry
+from graphspec.operators.expansions import expanded
 from graphspec.optimize import copied, propagate, upgraded
 from graphspec.validation import validate
 
@@ -23,6 +24,11 @@ _MAX_NESTING = 8
 
 def flatten(model: ir.Model) -> ir.Model:
     """A copy without function calls, at an opset that the rules speak, sorted, typed, constants folded."""
+    return flat_copy(expanded(model), fold=True)
+
+
+def flat_copy(model: ir.Model, *, fold: bool) -> ir.Model:
+    """As ``flatten``, for a model that may hold operators which a transform of the model replaces."""
     try:
         flat = copied(model)
         if flat.functions:
@@ -30,7 +36,7 @@ def flatten(model: ir.Model) -> ir.Model:
         flat.graph.opset_imports.setdefault("", MIN_OPSET)
         flat = copied(upgraded(flat, MIN_OPSET))
         NameFixPass()(flat)
-        propagate(flat)
+        propagate(flat, fold=fold)
     except (ValueError, onnx.shape_inference.InferenceError) as error:
         validate(model).raise_for_errors()
         raise ValidationError(f"The graph's types and shapes do not fit: {error}") from error

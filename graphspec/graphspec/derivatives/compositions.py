@@ -76,7 +76,7 @@ def _reverse(model: ir.Model, of: Sequence[str], wrt: Sequence[str], kind: str) 
     values = ir.convenience.create_value_mapping(graph)
     sources, targets = [values[n] for n in of], [values[n] for n in wrt]
 
-    op = _builder(derived)
+    op = builder_of(derived)
     taken = frozenset(op.names)
     names = []
     seeds = {y: op.ones_like(y) if kind == "grad" else _cotangent_input(graph, op, y) for y in sources}
@@ -99,7 +99,8 @@ def _listed(names: Sequence[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
-def _builder(model: ir.Model) -> Builder:
+def builder_of(model: ir.Model) -> Builder:
+    """A builder for nodes of the model's main graph; it knows every name that is taken."""
     names = {v.name for v in ir.convenience.create_value_mapping(model.graph).values() if v.name}
     names.update(n.name for n in model.graph.all_nodes() if n.name)
     for graph in model.graph.subgraphs():

@@ -8,11 +8,12 @@ import importlib
 _FAMILIES = (
     "arithmetic", "elementwise", "logical", "casting", "activation", "dropout", "linear_algebra",
     "shape", "joining", "padding", "resize", "indexing", "selection", "generators",
-    "control_flow", "sequence",
+    "control_flow", "sequence", "training",
     "convolution", "pooling", "recurrent", "quantization", "signal", "text",
     "sampling", "vision", "image", "attention",
     "reduction", "cumulative", "einsum", "softmax", "loss",
     "normalization", "group_normalization", "local_normalization",
+    "ml_features", "ml_encoding", "ml_linear", "ml_svm", "ml_tree",
 )  # fmt: skip
 
 for _family in _FAMILIES:

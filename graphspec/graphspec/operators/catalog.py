@@ -7,6 +7,7 @@ from typing import Any
 import onnx
 
 from graphspec.operators import registry
+from graphspec.operators.expansions import has_expansion
 from graphspec.operators.registry import ZERO
 
 
@@ -34,7 +35,7 @@ def catalog() -> list[dict[str, Any]]:
                 "op_type": op_type,
                 "since": sorted(s.since_version for s in versions),
                 "kernel": entry is not None,
-                "runs": entry is not None or has_body,
+                "runs": entry is not None or has_body or has_expansion(domain, op_type),
                 "derivative": _derivative(entry, has_body),
             }
         )

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from graphspec.errors import ValidationError
 from graphspec.operators import functions
+from graphspec.operators.expansions import expanded
 from graphspec.optimize import clean, copied, propagate, upgraded
 from graphspec.runtime.plan import Plan, compile_graph, find_kernel, has_no_kernel
 from graphspec.validation import FeedChecker, ValueInfo, validate
@@ -33,6 +34,7 @@ class Session:
     Raises:
         UnsupportedError: An operator has neither kernel nor body; the problem names the node.
         ValidationError: The graph breaks a rule of ONNX.
+        DifferentiationError: A ``Gradient`` node asks for a derivative that does not exist.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Session:
         self._feeds = FeedChecker(model)
         self.inputs: dict[str, ValueInfo] = self._feeds.inputs
         self.outputs: dict[str, ValueInfo] = self._feeds.outputs
-        self._provider = _provider(model, provider, optimize)
+        self._provider = _provider(expanded(model), provider, optimize)
 
     def run(
         self, feeds: Mapping[str, Any], fetches: Sequence[str] | None = None, *, deadline: float | None = None
