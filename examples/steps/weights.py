@@ -20,7 +20,7 @@ def with_random_weights(name: str, seed: int) -> onnx.ModelProto:
     """The network ``light_<name>.onnx`` with random weights as initializers.
 
     Args:
-        name: ``"squeezenet"`` or ``"resnet50"``.
+        name: Such as ``"squeezenet"`` or ``"resnet50"``.
         seed: Of the random numbers; the same seed gives the same bytes.
 
     Returns:
