@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint types format clean
+.PHONY: help setup demo serve test lint types format docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | awk '{ name = $$1; sub(/^[a-z]+ /, ""); printf "make %-8s%s\n", name, $$0 }'
@@ -38,6 +38,9 @@ types: $(READY)  ## mypy, strict
 format: $(READY)  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: $(READY)  ## write docs/operators.md anew; a test fails when it is stale
+	@$(BIN)/python tests/operator_page.py
 
 clean:  ## remove what the other targets made, .venv included
 	@rm -rf .venv demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis graphspec/dist server/dist client/dist
