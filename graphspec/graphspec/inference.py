@@ -111,8 +111,17 @@ def _position_names(values: Sequence[ir.Value | None]) -> list[str]:
 
 
 def _type_and_shape(proto: onnx.TypeProto | None) -> ir.TypeAndShape | None:
-    if proto is None or proto.WhichOneof("value") is None:
+    if proto is None or proto.WhichOneof("value") is None or _has_map(proto):
         return None
     return ir.TypeAndShape(
         ir.serde.deserialize_type_proto_for_type(proto), ir.serde.deserialize_type_proto_for_shape(proto)
     )
+
+
+def _has_map(proto: onnx.TypeProto) -> bool:
+    """Whether the type is a map, or of maps, which the IR has no word for."""
+    if proto.HasField("sequence_type"):
+        return _has_map(proto.sequence_type.elem_type)
+    if proto.HasField("optional_type"):
+        return _has_map(proto.optional_type.elem_type)
+    return bool(proto.HasField("map_type"))
