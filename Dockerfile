@@ -9,7 +9,7 @@ COPY VERSION constraints.txt ./
 COPY graphspec graphspec
 COPY server server
 RUN python -m venv --without-pip /opt/graphspec \
- && python -m pip --python /opt/graphspec/bin/python install --no-cache-dir -c constraints.txt ./graphspec ./server
+ && python -m pip --python /opt/graphspec/bin/python install --no-cache-dir -c constraints.txt "./graphspec[image]" ./server
 
 FROM ${BASE}
 COPY --from=build /opt/graphspec /opt/graphspec

@@ -53,8 +53,9 @@ class Problem:
 
     def __str__(self) -> str:
         text = self.message
-        if self.expected is not None or self.found is not None:
-            text += f" (expected {self.expected}, found {self.found})"
+        sides = [f"{word} {side}" for word, side in (("expected", self.expected), ("found", self.found)) if side]
+        if sides:
+            text += f" ({', '.join(sides)})"
         if self.hint:
             text += f" {self.hint}"
         return f"{self.path or '/'}: [{self.code}] {text}"

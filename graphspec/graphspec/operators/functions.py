@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass
 
-from graphspec.errors import UnsupportedError
+from graphspec.errors import LimitError, UnsupportedError
 from graphspec.inference import type_proto
+
+
+# What the calls of a model's functions may grow to, and how deep they may go: two kilobytes can ask for millions.
+MAX_INLINED_NODES = 1_000_000
+_MAX_CALLS = 100
 
 
 def has_body(node: ir.Node, opset: int) -> bool:
@@ -120,12 +125,50 @@ def inline(model: ir.Model, criteria: Callable[[ir.Function], bool] | None = Non
 
     Raises:
         UnsupportedError: The functions call each other in a circle, or ask for opsets unlike the model's.
+        LimitError: The calls would grow to more than ``MAX_INLINED_NODES`` nodes.
     """
+    _check_size(model)
     try:
         InlinePass(criteria)(model)
     except (ir.passes.PreconditionError, ir.passes.PassError, ValueError) as error:
         cause = error.__cause__ or error
         raise UnsupportedError(f"The model's functions cannot be inlined: {cause}") from error
+
+
+def _check_size(model: ir.Model) -> None:
+    """Refuse, before any work is done, functions that call each other until they are too many nodes."""
+    sizes: dict[ir.OperatorIdentifier, int] = {}
+
+    def size(nodes: Iterable[ir.Node], calling: tuple[ir.OperatorIdentifier, ...]) -> int:
+        return sum(1 if n.op_identifier() not in model.functions else called(n.op_identifier(), calling) for n in nodes)
+
+    def called(key: ir.OperatorIdentifier, calling: tuple[ir.OperatorIdentifier, ...]) -> int:
+        name = f"{key[0]}::{key[1]}"
+        if key in calling:
+            raise UnsupportedError(f"The function {name} calls itself.", code="recursion", found=name)
+        if len(calling) > _MAX_CALLS:
+            raise LimitError(f"Functions call each other more than {_MAX_CALLS} deep, at {name}.", code="call-depth")
+        if key not in sizes:
+            sizes[key] = size(model.functions[key].all_nodes(), (*calling, key))
+            if sizes[key] > MAX_INLINED_NODES:
+                raise LimitError(
+                    f"The function {name} grows to {sizes[key]} nodes when it is inlined.",
+                    code="inlined-nodes",
+                    expected=f"at most {MAX_INLINED_NODES} nodes",
+                    found=str(sizes[key]),
+                    hint="Call it less often, or from fewer functions.",
+                )
+        return sizes[key]
+
+    total = size(model.graph.all_nodes(), ())
+    if total > MAX_INLINED_NODES:
+        raise LimitError(
+            f"The graph grows to {total} nodes when its functions are inlined.",
+            code="inlined-nodes",
+            expected=f"at most {MAX_INLINED_NODES} nodes",
+            found=str(total),
+            hint="Call its functions less often.",
+        )
 
 
 def _add_defaults(node: ir.Node, opset: int) -> None:
