@@ -30,6 +30,8 @@ def array_feature_extractor(X: Array, Y: Array) -> Array:
 @array_feature_extractor.vjp
 def array_feature_extractor_vjp(op: Builder, dZ: Value, Z: Value, X: Value, Y: Value) -> Cotangents:
     """dX = dZ @ onehot(Y): each feature gets the sum over where it went."""
+    if op.rank(X) == 1:  # whose output has one row, which inference does not say
+        dZ = op.reshape(dZ, [1, -1])
     picks = op.OneHot(op.reshape(Y, [-1]), op.dim(X, -1), op.const([0, 1], op.numpy_dtype(X)))
     return op.reshape_like(op.MatMul(dZ, picks), X), ZERO
 
