@@ -29,8 +29,9 @@ LAYERS: dict[str, set[str]] = {
     "derivatives": GRAPHS | {"operators", "optimize"},
     "runtime": GRAPHS | {"operators", "optimize"},
     "backend": GRAPHS | {"operators", "runtime"},
+    "training": GRAPHS | {"runtime"},
     "testing": GRAPHS | {"operators", "optimize", "derivatives", "runtime"},
-    "__init__": GRAPHS | {"operators", "optimize", "derivatives", "runtime", "backend", "testing"},
+    "__init__": GRAPHS | {"operators", "optimize", "derivatives", "runtime", "backend", "training", "testing"},
 }
 
 # Names that a distribution may not import at all, wherever in it.

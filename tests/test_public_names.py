@@ -15,7 +15,7 @@ from graphspec import errors
 SURFACE = {
     "load", "save", "dumps", "to_document", "from_document", "json_schema", "digest",
     "validate", "check_feeds", "Problem", "Report", "ValueInfo",
-    "Session",
+    "Session", "Training",
     "grad", "vjp",
     "operators",
 }  # fmt: skip

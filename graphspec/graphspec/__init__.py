@@ -33,6 +33,7 @@ from graphspec.interchange import (
 )
 from graphspec.operators.catalog import catalog as operators  # the function; the package is reached by its path
 from graphspec.runtime import Session
+from graphspec.training import Training
 from graphspec.validation import Report, ValueInfo, check_feeds, validate
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Problem",
     "Report",
     "Session",
+    "Training",
     "UnsupportedError",
     "ValidationError",
     "ValueInfo",
