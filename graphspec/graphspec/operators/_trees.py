@@ -177,7 +177,7 @@ def linked(
     voting = find(_integers(vote_trees), _integers(vote_nodes))
     start, count, order = _grouped(voting, node.size)
     return Forest(
-        _roots(tree, np.concatenate([next_true[inner], next_false[inner]])), mode, _integers(features), splits,
+        _roots(tree, inner, np.concatenate([next_true[inner], next_false[inner]])), mode, _integers(features), splits,
         next_true, next_false, np.array(missing or [0] * node.size, dtype=np.bool_), node[:0], splits[:0],
         start, count, in_range("target", _integers(vote_targets), targets)[order], vote_weights[order],
     )  # fmt: skip
@@ -212,9 +212,10 @@ class _Index:
         return np.asarray(self.order[place])
 
 
-def _roots(tree: Array, children: Array) -> Array:
-    """The first node of each tree that no other leads to."""
-    free = np.ones(tree.size, dtype=np.bool_)
+def _roots(tree: Array, inner: Array, children: Array) -> Array:
+    """The first node of each tree that no other leads to; a leaf only where it is the whole tree."""
+    _, which, sizes = np.unique(tree, return_inverse=True, return_counts=True)
+    free = inner | (sizes[which] == 1)
     free[children] = False
     candidates = np.flatnonzero(free)
     found, first = np.unique(tree[candidates], return_index=True)

@@ -63,6 +63,8 @@ def _before_transform(op: Builder, dY: Value, Y: Value, post_transform: str) -> 
 
 def _through_product(op: Builder, ds: Value, X: Value, coefficients: list[float] | None, targets: int) -> Value:
     matrix_ = np.array(coefficients or [], dtype=np.float64).reshape(targets, -1)
+    if op.rank(ds) is None:  # inference does not always say
+        ds = op.reshape(ds, [-1, targets])
     return op.reshape_like(op.MatMul(op.cast(ds, X), op.const(matrix_, op.numpy_dtype(X))), X)
 
 

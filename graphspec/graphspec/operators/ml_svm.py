@@ -104,7 +104,7 @@ def svm_regressor_vjp(
         return None
     dtype = op.numpy_dtype(X)
     weights = np.array(coefficients or [], dtype=np.float64).reshape(1, -1)
-    dY = op.cast(dY, X)
+    dY = op.cast(dY if op.rank(dY) == 2 else op.reshape(dY, [-1, 1]), X)  # inference does not say its rank
     if n_supports <= 0:
         return op.reshape_like(op.MatMul(dY, op.const(weights, dtype)), X)
     gamma, coef0, degree = _parameters(kernel_type, kernel_params)
