@@ -12,7 +12,6 @@ from onnx_ir.passes.common import InlinePass
 from graphspec.errors import LimitError, UnsupportedError
 from graphspec.inference import type_proto
 
-
 # What the calls of a model's functions may grow to, and how deep they may go: two kilobytes can ask for millions.
 MAX_INLINED_NODES = 1_000_000
 _MAX_CALLS = 100
