@@ -156,11 +156,14 @@ def dict_vectorizer(
     words: Sequence[Any] = string_vocabulary or int64_vocabulary or ()
     if not words or (string_vocabulary and int64_vocabulary):
         raise ValueError("DictVectorizer needs one vocabulary, of strings or of integers.")
-    sample = next(iter(given.values()), 0.0)
-    if isinstance(sample, str):
+    values = list(given.values()) or [0.0]
+    texts = [isinstance(value, str) for value in values]
+    if any(texts):
+        if not all(texts):
+            raise ValueError("The values of the map are strings and numbers.")
         return np.array([[given.get(word, "") for word in words]], dtype=object)
-    dtype = np.float32 if type(sample) is float else np.asarray(sample).dtype
-    return np.array([[given.get(word, 0) for word in words]], dtype=dtype).reshape(1, len(words))
+    dtype = np.float32 if any(type(value) is float for value in values) else np.asarray(values).dtype
+    return np.array([[given.get(word, 0) for word in words]], dtype=dtype)
 
 
 @operator("CastMap", since=1, domain=_ML, rule=ZERO)

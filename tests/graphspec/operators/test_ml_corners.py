@@ -68,10 +68,11 @@ def run(op_type: str, *arrays: Any, **options: Any) -> Any:
     [
         ((8, 1), {"string_vocabulary": ["a", "c", "b"]}, {"c": 8.0, "a": 4.0}, np.array([[4, 8, 0]], np.float32)),
         ((7, 11), {"int64_vocabulary": [5, 3]}, {3: np.float64(1.5)}, np.array([[0, 1.5]])),
+        ((8, 1), {"string_vocabulary": ["a", "b"]}, {"a": 2, "b": 0.5}, np.array([[2, 0.5]], np.float32)),
         ((8, 7), {"string_vocabulary": ["a", "b"]}, {"a": 2, "z": 9}, np.array([[2, 0]])),
         ((7, 8), {"int64_vocabulary": [1, 2]}, {2: "two"}, np.array([["", "two"]], dtype=object)),
     ],
-    ids=["floats", "doubles", "unknown-key", "strings"],
+    ids=["floats", "doubles", "mixed", "unknown-key", "strings"],
 )
 def test_dict_vectorizer(types: Any, attributes: Any, given: Any, expected: np.ndarray) -> None:
     found = gs.Session(model("DictVectorizer", mapping(*types), **attributes)).run({"x0": given})["y0"]
@@ -233,16 +234,18 @@ def test_rule(name: str, rows: str | None, rng: np.random.Generator) -> None:
     # Rules read the output for some transforms, which is float32.
     rough = "post_transform" in attributes
     np.testing.assert_allclose(pulled(x), _difference(function, x, dY), rtol=1e-5, atol=1e-6 if rough else 1e-8)
-    if name in STRAIGHT and not rows:
-        with pytest.raises(gs.NotDifferentiable):
-            gs.vjp(first, ["x0_vjp"], ["x0"])
-    elif not rough:
+    if rough:
+        return
+    try:
         second = gs.vjp(first, ["x0_vjp"], ["x0"])
-        last = second.graph.outputs[-1].name
-        u = rng.standard_normal(shape)
-        feeds = {"x0": x, f"{y}_cotangent": dY, "x0_vjp_cotangent": u}
-        found = gs.Session(second).run(feeds, fetches=[last])[last]
-        np.testing.assert_allclose(found, _difference(pulled, x, u), rtol=1e-5, atol=1e-7)
+    except gs.NotDifferentiable:  # no path from x to it; through its shape alone there may be one
+        assert name in STRAIGHT
+        return
+    last = second.graph.outputs[-1].name
+    u = rng.standard_normal(shape)
+    feeds = {"x0": x, f"{y}_cotangent": dY, "x0_vjp_cotangent": u}
+    found = gs.Session(second).run(feeds, fetches=[last])[last]
+    np.testing.assert_allclose(found, _difference(pulled, x, u), rtol=1e-5, atol=1e-7)
 
 
 def test_extractor_of_a_vector_sums_what_was_taken_twice() -> None:
