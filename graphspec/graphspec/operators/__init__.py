@@ -10,7 +10,7 @@ _FAMILIES = (
     "shape", "joining", "padding", "resize", "indexing", "selection", "generators",
     "control_flow", "sequence", "training",
     "convolution", "pooling", "recurrent", "quantization", "signal", "text",
-    "sampling", "vision", "image", "attention",
+    "sampling", "affine_grid", "vision", "image", "attention",
     "reduction", "cumulative", "einsum", "softmax", "loss",
     "normalization", "group_normalization", "local_normalization",
     "ml_features", "ml_encoding", "ml_linear", "ml_svm", "ml_tree",
