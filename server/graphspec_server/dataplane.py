@@ -172,7 +172,7 @@ class DataPlane:
         if problems:
             raise FeedError(problems=problems)
         check_memory(record, values, self._max_run_bytes)
-        return Feeds(values | overrides, seeds)
+        return Feeds(values | overrides, seeds, request.seed)
 
     def _store(self, model: ir.Model, report: Report) -> tuple[Record, bool]:
         report.raise_for_errors()

@@ -69,6 +69,9 @@ class RunOptions(Message):
     fetches: list[str] | None = None
     """Names of the values wanted; all outputs of the graph by default."""
 
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    """Where the random numbers of this run start, for nodes without a seed; different from run to run by default."""
+
     encoding: Encoding = "list"
     """How tensors are written in a JSON answer."""
 

@@ -21,4 +21,7 @@ def copied(model: ir.Model) -> ir.Model:
     for node in own.graph.all_nodes():
         if not node.name:
             node.name = f"{node.op_type}_{node.outputs[0].name}" if node.outputs else node.op_type
+        if "sparse_value" in node.attributes and node.op_type == "Constant":  # kernels compute with dense arrays
+            dense = node.attributes.pop("sparse_value").value.numpy()
+            node.attributes["value"] = ir.AttrTensor("value", ir.tensor(dense))
     return own

@@ -128,7 +128,7 @@ def _type_initializers(graph: ir.Graph) -> None:
 
 
 def _foldable(value: ir.Value) -> Any:
-    """The array of a value that no run can change: not a parameter."""
+    """The array of a value that no run can change: not that of a parameter, which a feed may replace."""
     if value.producer() is None and (value.dtype is None or value.dtype.is_floating_point()):
         return None
     return known_constant(value)

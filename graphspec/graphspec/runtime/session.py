@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import onnx_ir as ir
 
 from graphspec.errors import ValidationError
 from graphspec.operators import functions
+from graphspec.operators._random import seeded
 from graphspec.operators.expansions import expanded
 from graphspec.optimize import clean, copied, propagate, upgraded
 from graphspec.runtime.plan import Plan, compile_graph, find_kernel, has_no_kernel
@@ -19,6 +21,8 @@ from graphspec.validation import FeedChecker, ValueInfo, validate
 
 # Bodies may hold operators with bodies; ONNX's own nest three deep at most.
 _MAX_NESTING = 8
+# Plans kept, one for each set of fetches and of names fed.
+_PLANS = 64
 # Below this opset a missing kernel is worth an upward conversion: rows exist for the newest forms first.
 _CONVERT_TO = 18
 
@@ -46,7 +50,12 @@ class Session:
         self._provider = _provider(expanded(model), provider, optimize)
 
     def run(
-        self, feeds: Mapping[str, Any], fetches: Sequence[str] | None = None, *, deadline: float | None = None
+        self,
+        feeds: Mapping[str, Any],
+        fetches: Sequence[str] | None = None,
+        *,
+        deadline: float | None = None,
+        seed: int | None = None,
     ) -> dict[str, Any]:
         """Compute outputs.
 
@@ -54,6 +63,8 @@ class Session:
             feeds: One array (or nested list) per graph input; an initializer may be fed too, which overrides it.
             fetches: Names of outputs or intermediate values; all outputs by default. Only what they need is computed.
             deadline: ``time.monotonic()`` seconds after which no further kernel is started.
+            seed: Where the random numbers of this run start, for nodes without a ``seed`` of their own; different from
+                run to run by default. Of no effect with ONNX Runtime.
 
         Returns:
             One array per fetch, the caller's own (no two share memory, none with the feeds or the weights).
@@ -65,7 +76,8 @@ class Session:
         """
         names = tuple(self.outputs) if fetches is None else tuple(fetches)
         arrays = self._feeds(feeds, fetches)
-        results: dict[str, Any] = self._provider.run(arrays, names, deadline)
+        with seeded(seed):
+            results: dict[str, Any] = self._provider.run(arrays, names, deadline)
         return results
 
 
@@ -76,16 +88,16 @@ class NumpyProvider:
         self._model = _runnable(model, optimize)
         self._values = ir.convenience.create_value_mapping(self._model.graph)
         self._original = model if optimize else None
-        self._plans: dict[tuple[tuple[str, ...], frozenset[str]], Plan] = {}
         self._lock = threading.Lock()
+        self._plain: NumpyProvider | None = None
+        self._plan = functools.lru_cache(_PLANS)(self._compile)
         outputs = tuple(v.name or "" for v in self._model.graph.outputs)
         inputs = [v.name or "" for v in self._model.graph.inputs if v.const_value is None]
         self._plan(outputs, frozenset(inputs))  # so that what cannot run is said now
 
     def run(self, feeds: dict[str, Any], fetches: tuple[str, ...], deadline: float | None) -> dict[str, Any]:
         """As ``Session.run``, with feeds that were checked."""
-        missing = [name for name in fetches if name not in self._values]
-        if missing:  # optimised away: that value is wanted after all
+        if not self._values.keys() >= set(fetches):  # optimised away, but wanted now
             return self._unoptimized().run(feeds, fetches, deadline)
         plan = self._plan(fetches, frozenset(feeds))
         order = sorted(name for name in feeds if name in self._values)
@@ -93,20 +105,14 @@ class NumpyProvider:
             results = plan.run([feeds[name] for name in order], deadline)
         return dict(zip(fetches, _owned(results, feeds.values()), strict=True))
 
-    def _plan(self, fetches: tuple[str, ...], fed: frozenset[str]) -> Plan:
-        key = (fetches, fed)
-        plan = self._plans.get(key)
-        if plan is None:
-            with self._lock:
-                inputs = [self._values[name] for name in sorted(fed) if name in self._values]
-                outputs = [self._values[name] for name in fetches]
-                graph = self._model.graph
-                plan = self._plans[key] = compile_graph(graph, graph.opset_imports, inputs, outputs)
-        return plan
+    def _compile(self, fetches: tuple[str, ...], fed: frozenset[str]) -> Plan:
+        inputs = [self._values[name] for name in sorted(fed) if name in self._values]
+        graph = self._model.graph
+        return compile_graph(graph, graph.opset_imports, inputs, [self._values[name] for name in fetches])
 
     def _unoptimized(self) -> NumpyProvider:
         with self._lock:
-            if not hasattr(self, "_plain"):
+            if self._plain is None:
                 assert self._original is not None
                 self._plain = NumpyProvider(self._original, optimize=False)
             return self._plain

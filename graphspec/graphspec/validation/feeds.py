@@ -34,6 +34,11 @@ def check_feeds(model: Any, feeds: Mapping[str, Any], fetches: Sequence[str] | N
     return FeedChecker(to_model(model))(feeds, fetches)
 
 
+def _is_float(value: ir.Value) -> bool:
+    dtype = value.dtype or (value.const_value.dtype if value.const_value is not None else None)
+    return dtype is not None and dtype.is_floating_point()
+
+
 class FeedChecker:
     """The inputs of one graph, prepared so that checking the feeds of a run costs microseconds.
 
@@ -45,14 +50,16 @@ class FeedChecker:
 
     Attributes:
         inputs: What must be fed, by name; those of an optional type may be ``None`` or left out.
-        parameters: What may be fed: the initializers.
+        parameters: What may be fed: the initializers that hold floating-point numbers, and those that are inputs too.
+            The others (indices, axes, shapes) are part of the graph: shapes and derivatives are worked out from them.
         outputs: What comes out.
     """
 
     def __init__(self, model: ir.Model) -> None:
         graph = model.graph
-        parameters = {name: value for name, value in graph.initializers.items() if name}
-        self.inputs = {v.name: _info(v, "input") for v in graph.inputs if v.name and v.name not in parameters}
+        initializers = {name: value for name, value in graph.initializers.items() if name}
+        parameters = {n: v for n, v in initializers.items() if v.is_graph_input() or _is_float(v)}
+        self.inputs = {v.name: _info(v, "input") for v in graph.inputs if v.name and v.name not in initializers}
         self.parameters = {name: _info(value, "parameter") for name, value in parameters.items()}
         self.outputs: dict[str, ValueInfo] = {}
         for value in graph.outputs:
@@ -64,7 +71,8 @@ class FeedChecker:
         self._optional = [v.name for v in graph.inputs if v.name in self.inputs and isinstance(v.type, ir.OptionalType)]
         self._slots = {name: _Slot(name, value) for name, value in values.items()}
         self._names = self._required | self.parameters.keys() | self.outputs.keys()
-        self._names |= {value.name for node in graph for value in node.outputs if value.name}
+        self._fixed = initializers.keys() - parameters.keys()
+        self._names |= self._fixed | {value.name for node in graph for value in node.outputs if value.name}
 
     def __call__(self, feeds: Mapping[str, Any], fetches: Sequence[str] | None = None) -> dict[str, Any]:
         """Check one run's feeds and fetches.
@@ -135,8 +143,10 @@ class FeedChecker:
 
     def _unknown(self, name: str, where: str) -> Problem:
         match = closest(name, self._slots)
-        if name in self._names:
-            hint: str | None = "It is computed by the graph: it may be fetched, not fed."
+        if name in self._fixed:
+            hint: str | None = "It is a constant of the graph; list it among the inputs to feed it."
+        elif name in self._names:
+            hint = "It is computed by the graph: it may be fetched, not fed."
         else:
             hint = f"Did you mean {match!r}?" if match else None
         return Problem(

@@ -52,10 +52,12 @@ class Feeds:
     Attributes:
         values: Inputs and overridden parameters, by name.
         cotangents: For ``vjp``: by the name of the value that each belongs to.
+        seed: Where the run's random numbers start; different from run to run if ``None``.
     """
 
     values: Mapping[str, np.ndarray]
     cotangents: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    seed: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ class Compiled:
         values = dict(feeds.values)
         values.update((self.cotangents[name], array) for name, array in feeds.cotangents.items())
         wanted = self.outputs if fetches is None else fetches
-        found = self.session.run(values, fetches=[*wanted, *self.derivatives.values()], deadline=deadline)
+        names = [*wanted, *self.derivatives.values()]
+        found = self.session.run(values, fetches=names, deadline=deadline, seed=feeds.seed)
         return Arrays(
             outputs={name: found[name] for name in wanted},
             derivatives={name: found[output] for name, output in self.derivatives.items()},
