@@ -128,6 +128,7 @@ def run(
     of: str | None = None,
     wrt: Names | None = None,
     parameters: Feeds | None = None,
+    seed: int | None = None,
 ) -> Flow[Answer]:
     """Run a graph once, without storing it; with ``of`` and ``wrt``, gradients in the same answer.
 
@@ -138,13 +139,15 @@ def run(
         of: The scalar to differentiate.
         wrt: The inputs, parameters or intermediate values to differentiate with respect to.
         parameters: Values that override the graph's parameters in this run.
+        seed: Where the run's random numbers start; by default they differ from run to run.
 
     Returns:
         The outputs by name; ``.gradients`` by the names of ``wrt``.
     """
     if (of is None) != (wrt is None):
         raise TypeError("of and wrt go together: the scalar, and what to differentiate it with respect to.")
-    body = {"graph": _sources.read(graph).field, "fetches": None if fetches is None else names(fetches)}
+    body: dict[str, Any] = {"graph": _sources.read(graph).field, "fetches": None if fetches is None else names(fetches)}
+    body["seed"] = seed
     body["grad"] = None if of is None or wrt is None else {"of": of, "wrt": names(wrt)}
     return (yield from ask("outputs", "/v1/run", body, feeds=feeds, parameters=parameters))
 
@@ -211,7 +214,12 @@ def ready(_client: Any) -> Flow[bool]:
 
 
 def run_stored(
-    _model: Stored, feeds: Feeds | None = None, fetches: Names | None = None, *, parameters: Feeds | None = None
+    _model: Stored,
+    feeds: Feeds | None = None,
+    fetches: Names | None = None,
+    *,
+    parameters: Feeds | None = None,
+    seed: int | None = None,
 ) -> Flow[Answer]:
     """Run the graph.
 
@@ -219,11 +227,12 @@ def run_stored(
         feeds: The inputs by name. Lists and Python scalars take the graph's dtype, arrays keep theirs.
         fetches: The values wanted, intermediate ones included; by default the outputs.
         parameters: Values that override the graph's parameters in this run.
+        seed: Where the run's random numbers start; by default they differ from run to run.
 
     Returns:
         The values by name.
     """
-    body = {"fetches": None if fetches is None else names(fetches)}
+    body = {"fetches": None if fetches is None else names(fetches), "seed": seed}
     return (yield from ask("outputs", f"/v1/graphs/{_model.id}/run", body, feeds=feeds, parameters=parameters))
 
 

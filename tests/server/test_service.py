@@ -92,6 +92,20 @@ def test_answers_fit_their_description(service, loss):
     fits(feeds | target, "GradRequest")
 
 
+def test_random_numbers_start_from_the_seed_of_the_request(service):
+    node = {"op": "RandomNormal", "inputs": [], "outputs": ["y"], "attributes": {"shape": [4]}}
+    graph = {"graphspec": 1, "name": "noise", "opset": 21, "inputs": {}, "nodes": [node], "outputs": ["y"]}
+
+    def drawn(**options):
+        answer = service.post("/v1/run", {"graph": graph, "feeds": {}} | options)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["outputs"]["y"]["data"]
+
+    assert drawn(seed=5) == drawn(seed=5) != drawn(seed=6)
+    assert drawn() != drawn()
+    assert service.post("/v1/run", {"graph": graph, "feeds": {}, "seed": -1}).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("path", "authorization", "status"),
     [
