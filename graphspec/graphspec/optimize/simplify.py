@@ -32,15 +32,15 @@ def _same_shape(a: ir.Value, b: ir.Value) -> bool:
     return a.shape is not None and b.shape is not None and not a.shape.has_unknown_dim() and a.shape == b.shape
 
 
-def _constant_number(value: ir.Value | None) -> float | None:
-    """The number that a ``Constant`` value holds everywhere."""
+def _is_number(value: ir.Value | None, number: float) -> bool:
+    """Whether a ``Constant`` value holds this number, its sign included, everywhere."""
     if value is None or value.producer() is None or value.dtype is None or not value.dtype.is_floating_point():
-        return None
+        return False
     array = known_constant(value)
     if array is None or array.size == 0:
-        return None
-    flat = array.reshape(-1)
-    return float(flat[0]) if array.size == 1 or bool(np.all(flat == flat[0])) else None
+        return False
+    wide = array.astype(np.float64)
+    return bool(np.all(wide == number) and np.all(np.signbit(wide) == np.signbit(number)))
 
 
 def _neutral(number: float, *, left: bool) -> Callable[[ir.Node], ir.Value | None]:
@@ -51,9 +51,9 @@ def _neutral(number: float, *, left: bool) -> Callable[[ir.Node], ir.Value | Non
         _drop_expands(node)
         a, b = node.inputs
         out = node.outputs[0]
-        if a is not None and _constant_number(b) == number and _same_shape(a, out):
+        if a is not None and _is_number(b, number) and _same_shape(a, out):
             return a
-        if left and b is not None and _constant_number(a) == number and _same_shape(b, out):
+        if left and b is not None and _is_number(a, number) and _same_shape(b, out):
             return b
         return None
 
@@ -134,8 +134,7 @@ def _single(node: ir.Node) -> ir.Value | None:
 _REWRITES: dict[str, Callable[[ir.Node], ir.Value | None]] = {
     "Mul": _neutral(1.0, left=True),
     "Div": _neutral(1.0, left=False),
-    "Add": _neutral(0.0, left=True),
-    "Sub": _neutral(0.0, left=False),
+    "Sub": _neutral(0.0, left=False),  # but not Add: -0 + 0 is 0
     "Expand": _keeps_shape,
     "Reshape": _reshape,
     "Cast": _same_dtype,
