@@ -88,11 +88,10 @@ def _check_length(
     if raw and row.bits == 0:
         expected, found = "string_data", "raw_data"
     elif raw and not filled:
-        # 6-bit types take whole bytes; 4- and 2-bit types are packed.
-        bits = 8 if row.bits == 6 else row.bits
-        expected = f"{-(-count * bits // 8)} bytes for {shape}"
+        # Types below 8 bits are packed.
+        expected = f"{-(-count * row.bits // 8)} bytes for {shape}"
         found = f"{len(tensor.raw_data)} bytes"
-        if -(-count * bits // 8) == len(tensor.raw_data):
+        if -(-count * row.bits // 8) == len(tensor.raw_data):
             return
     else:
         expected = f"{math.ceil(count * each)} entries of {field} for {shape}"
