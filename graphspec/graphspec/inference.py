@@ -102,7 +102,55 @@ def infer_node(
     inferred = onnx.shape_inference.infer_node_outputs(
         schema, proto, types, data, opset_imports=imports, ir_version=ir_version
     )
-    return [_type_and_shape(inferred.get(name)) for name in proto.output]
+    outputs = [_type_and_shape(inferred.get(name)) for name in proto.output]
+    if node.domain == "" and node.op_type in _SPECTRA:
+        return [_SPECTRA[node.op_type](node, version, found, constants) for found in outputs]
+    return outputs
+
+
+def _of_dft(node: ir.Node, version: int, found: ir.TypeAndShape | None, constants: Constants) -> ir.TypeAndShape | None:
+    """The library gives a transform the length of its input where ``dft_length`` is not known, and other axes by it."""
+    x = node.inputs[0]
+    if x is None or x.type is None or x.shape is None:
+        return found
+    attributes = {name: a.as_int() for name, a in node.attributes.items()}
+    inverse, onesided = attributes.get("inverse", 0), attributes.get("onesided", 0)
+    rest: list[ir.Value | None] = [*node.inputs[1:], None, None]
+    axis = np.asarray(attributes.get("axis", 1 if version < 20 else -2))
+    dims: list[int | ir.SymbolicDim] = list(x.shape.dims)
+    dims[-1] = 1 if inverse and onesided else 2
+    known = axis if rest[1] is None else constants(rest[1])
+    if known is None:
+        return ir.TypeAndShape(x.type, ir.Shape([*(ir.SymbolicDim(None) for _ in dims[:-1]), dims[-1]]))
+    at = int(np.asarray(known).reshape(()))
+    at += len(dims) if at < 0 else 0
+    if not 0 <= at < len(dims) - 1:
+        return found
+    length: int | ir.SymbolicDim = dims[at]
+    if rest[0] is not None:
+        given = constants(rest[0])
+        length = ir.SymbolicDim(None) if given is None else int(np.asarray(given).reshape(()))
+    elif inverse and onesided:
+        length = 2 * (length - 1) if isinstance(length, int) else ir.SymbolicDim(None)
+    if onesided and not inverse:
+        length = length // 2 + 1 if isinstance(length, int) else ir.SymbolicDim(None)
+    dims[at] = length
+    return ir.TypeAndShape(x.type, ir.Shape(dims))
+
+
+def _of_stft(
+    node: ir.Node, version: int, found: ir.TypeAndShape | None, constants: Constants
+) -> ir.TypeAndShape | None:
+    """The library takes a spectrum for two-sided where the attribute, 1 by default, is left out."""
+    if found is None or found.shape is None or "onesided" in node.attributes or found.shape.rank() != 4:
+        return found
+    dims = list(found.shape.dims)
+    bins = dims[2]
+    dims[2] = bins // 2 + 1 if isinstance(bins, int) else ir.SymbolicDim(None)
+    return ir.TypeAndShape(found.type, ir.Shape(dims))
+
+
+_SPECTRA = {"DFT": _of_dft, "STFT": _of_stft}
 
 
 def _position_names(values: Sequence[ir.Value | None]) -> list[str]:

@@ -8,6 +8,8 @@ import ml_dtypes
 import numpy as np
 
 from graphspec import dtypes
+from graphspec.errors import NoGradientRule
+from graphspec.operators._types import Builder, Cotangents, Value
 from graphspec.operators.casting import converted
 from graphspec.operators.convolution import conv
 from graphspec.operators.registry import ZERO, Array, operator
@@ -98,6 +100,35 @@ def dequantize_linear(
     if x_zero_point is not None and x.dtype in _INTEGERS:
         difference = difference - _spread(x_zero_point, x, axis, block_size).astype(np.int64)
     return np.asarray(difference.astype(np.float32) * _wide(scale)).astype(target)
+
+
+@dequantize_linear.vjp
+def dequantize_linear_vjp(
+    op: Builder, dY: Value, Y: Value, x: Value, x_scale: Value, x_zero_point: Value | None = None, *, axis: int,
+    block_size: int, output_dtype: int,
+) -> Cotangents:  # fmt: skip
+    """dscale = Σ dY · (x - zero point), over all that a scale serves; x and the zero point have none."""
+    target = None if op.opset < 23 else int(op.dtype(x_scale))
+    unit = op.ones_like(x_scale)
+    blocks = {"block_size": block_size} if block_size else {}
+    difference = op.DequantizeLinear(x, unit, x_zero_point, axis=axis, output_dtype=target, **blocks)
+    each = op.Mul(op.cast(dY, x_scale), difference)
+    rank, scales = op.rank(x), op.rank(x_scale)
+    if scales is None or (rank is None and scales):
+        raise NoGradientRule("DequantizeLinear has no vjp rule for a scale, or an x, of unknown rank.")
+    if scales == 0:
+        return None, op.reduce_sum(each, None, keepdims=False), None
+    assert rank is not None
+    axis = axis + rank if axis < 0 else axis
+    if not block_size:  # one scale an index; the loop sums these if there is only one scale
+        return None, op.reduce_sum(each, [i for i in range(rank) if i != axis], keepdims=False), None
+    count = op.dim(x_scale, axis)
+    missing = op.Sub(op.Mul(count, op.ints([block_size])), op.dim(x, axis))
+    filled = op.Pad(each, op.Concat(op.ints([0]), missing, axis=0), None, op.ints([axis]))
+    parts = [op.dim(x, i) for i in range(rank)]
+    parts[axis : axis + 1] = [count, op.ints([block_size])]
+    split = op.Reshape(filled, op.Concat(*parts, axis=0), allowzero=1)
+    return None, op.reshape_like(op.reduce_sum(split, [axis + 1], keepdims=False), x_scale), None
 
 
 @operator("QLinearMatMul", since=10, rule=ZERO)
