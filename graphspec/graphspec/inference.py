@@ -103,8 +103,8 @@ def infer_node(
         schema, proto, types, data, opset_imports=imports, ir_version=ir_version
     )
     outputs = [_type_and_shape(inferred.get(name)) for name in proto.output]
-    if node.domain == "" and node.op_type in _SPECTRA:
-        return [_SPECTRA[node.op_type](node, version, found, constants) for found in outputs]
+    if node.domain == "" and node.op_type in _CORRECTED:
+        return [_CORRECTED[node.op_type](node, version, found, constants) for found in outputs]
     return outputs
 
 
@@ -150,7 +150,20 @@ def _of_stft(
     return ir.TypeAndShape(found.type, ir.Shape(dims))
 
 
-_SPECTRA = {"DFT": _of_dft, "STFT": _of_stft}
+def _of_deform_conv(
+    node: ir.Node, version: int, found: ir.TypeAndShape | None, constants: Constants
+) -> ir.TypeAndShape | None:
+    """The library gives no shape where that of the kernel is not known; the rank is."""
+    x, w = node.inputs[:2]
+    if x is None or x.type is None or x.shape is None or w is None or w.shape is None:
+        return found
+    if found is not None and found.shape is not None:
+        return found
+    rest = [ir.SymbolicDim(None) for _ in x.shape.dims[2:]]
+    return ir.TypeAndShape(x.type, ir.Shape([x.shape[0], w.shape[0], *rest]))
+
+
+_CORRECTED = {"DFT": _of_dft, "STFT": _of_stft, "DeformConv": _of_deform_conv}
 
 
 def _position_names(values: Sequence[ir.Value | None]) -> list[str]:

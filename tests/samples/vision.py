@@ -32,7 +32,7 @@ def _other_rank(id: str, X: F, grid: F, **attributes: object) -> Sample:
     return Sample("GridSample", (X, grid), attributes, id=id, opset=22, forward=False)
 
 
-X = F((2, 3, 6, 7))
+X, DISTINCT = F((2, 3, 6, 7)), F((2, 3, 6, 7), apart=True)
 ROIS = np.array([[0.3, 0.6, 4.2, 3.1], [1.1, 1.7, 7.9, 6.3], [-3.0, -2.2, 2.4, 2.6], [2.0, 2.0, 2.2, 2.3]])
 IMAGES = _ints([0, 1, 1, 0])
 POOLED = {"output_height": 2, "output_width": 3}
@@ -64,8 +64,8 @@ def _unpool(id: str, X: F, at: np.ndarray, *inputs: object, **attributes: object
     return Sample("MaxUnpool", (X, at, *inputs), {"kernel_shape": [2, 2], **attributes}, id=id, opset=22)
 
 
-def _deform(id: str, *inputs: object, **attributes: object) -> Sample:
-    return Sample("DeformConv", inputs, attributes, id=id, opset=22, of=())
+def _deform(id: str, *inputs: object, opset: int = 22, forward: bool = True, **attributes: object) -> Sample:
+    return Sample("DeformConv", inputs, attributes, id=id, opset=opset, forward=forward)
 
 
 SAMPLES = [
@@ -99,8 +99,8 @@ SAMPLES = [
     _moving_regions("moving", sampling_ratio=2, spatial_scale=0.75),
     _moving_regions("moving-unshifted", coordinate_transformation_mode="output_half_pixel", sampling_ratio=1),
     _roi_align("opset-16", 16),
-    Sample("MaxRoiPool", (X, np.array([[0, 0, 0, 4, 3], [1, 2, 1, 9, 5], [1, 3, 3, 3, 3], [0, 6, 5, 2, 1.0]])), {"pooled_shape": [2, 3]}, id="regions", opset=21, of=()),
-    Sample("MaxRoiPool", (X, np.array([[1, 1, 2, 9.0, 11]])), {"pooled_shape": [3, 2], "spatial_scale": 0.5}, id="scaled", opset=21, of=()),
+    Sample("MaxRoiPool", (DISTINCT, np.array([[0, 0, 0, 4, 3], [1, 2, 1, 9, 5], [1, 3, 3, 3, 3], [0, 6, 5, 2, 1.0]])), {"pooled_shape": [2, 3]}, id="regions", opset=21),
+    Sample("MaxRoiPool", (DISTINCT, np.array([[1, 1, 2, 9.0, 11]])), {"pooled_shape": [3, 2], "spatial_scale": 0.5}, id="scaled", opset=21),
     _suppression("all", BOXES, _ints([6]), _floats([0.5])),
     _suppression("score", BOXES, _ints(2), _floats(0.3), _floats(0.4)),
     _suppression("centers", CENTERS, _ints([3]), _floats([0.5]), _floats([0.0]), center_point_box=1),
@@ -117,5 +117,8 @@ SAMPLES = [
     _unpool("overwritten", F((1, 1, 2, 2)), _ints([[[[4, 4], [3, 4]]]])),
     _deform("plain", F((1, 2, 3, 4)), F((2, 2, 2, 2)), F((1, 8, 2, 3), -1.3, 1.3)),
     _deform("mask", F((2, 4, 4, 5)), F((4, 2, 2, 2)), F((2, 16, 5, 3), -1.3, 1.3), F((4,)), F((2, 8, 5, 3), 0, 1), group=2, offset_group=2, pads=[1, 0, 1, 1], strides=[1, 2], kernel_shape=[2, 2]),
+    _deform("19", F((1, 2, 3, 4)), F((2, 2, 2, 2)), F((1, 8, 2, 3), -1.3, 1.3), None, F((1, 4, 2, 3)), opset=19),
+    _deform("1d", F((2, 2, 6)), F((3, 2, 2)), F((2, 2, 5), -1.25, 1.2), forward=False),  # ONNX Runtime has 2-D alone
+    _deform("3d", F((1, 2, 3, 2, 3)), F((1, 2, 2, 1, 2)), F((1, 12, 2, 2, 2), -1.3, 1.3), forward=False),
     _deform("dilations", F((1, 1, 5, 5)), F((1, 1, 2, 3)), F((1, 12, 3, 3), -2, 2), F((1,)), dilations=[2, 1]),
 ]  # fmt: skip

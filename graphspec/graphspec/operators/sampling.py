@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphspec.errors import NoGradientRule
+from graphspec.operators._deform_conv import deformed_vjp
 from graphspec.operators._precision import wide
 from graphspec.operators._sampling import PADDINGS, TAPS, sampled
 from graphspec.operators._sizes import reasonable
@@ -234,3 +235,16 @@ def deform_conv(
     if B is not None:
         Y = Y + wide(B).reshape(-1, *[1] * r)
     return np.asarray(Y).astype(X.dtype)
+
+
+@deform_conv.vjp
+def deform_conv_vjp(
+    op: Builder, dY: Value, Y: Value, X: Value, W: Value, offset: Value, B: Value | None = None,
+    mask: Value | None = None, *, dilations: list[int] | None, group: int, kernel_shape: list[int] | None,
+    offset_group: int, pads: list[int] | None, strides: list[int] | None,
+) -> Cotangents:  # fmt: skip
+    """Y = W · (mask · GridSample(X, places)): those of the product and of GridSample, one after the other."""
+    return deformed_vjp(
+        op, dY, X, W, offset, B, mask, sample_vjp=grid_sample_vjp, dilations=dilations, group=group,
+        kernel_shape=kernel_shape, offset_group=offset_group, pads=pads, strides=strides,
+    )  # fmt: skip

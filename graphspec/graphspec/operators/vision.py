@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from graphspec.errors import NoGradientRule
 from graphspec.operators import _windows
+from graphspec.operators._max_roi_pool import routed
 from graphspec.operators._precision import wide
 from graphspec.operators._roi_align import average_vjp
 from graphspec.operators._sizes import reasonable
@@ -209,6 +210,14 @@ def _bins(start: float, end: float, count: int, size: int) -> list[tuple[int, in
     first = np.clip(np.floor(i * width) + start, 0, size).astype(np.int64)
     last = np.clip(np.ceil((i + 1) * width) + start, 0, size).astype(np.int64)
     return list(zip(first.tolist(), last.tolist(), strict=True))
+
+
+@max_roi_pool.vjp
+def max_roi_pool_vjp(
+    op: Builder, dY: Value, Y: Value, X: Value, rois: Value, *, pooled_shape: list[int], spatial_scale: float
+) -> Cotangents:
+    """Each dY goes to the largest element of its bin; edges are rounded, so that rois do not move Y."""
+    return routed(op, dY, X, rois, pooled_shape, spatial_scale), ZERO
 
 
 @operator("NonMaxSuppression", since=10, rule=ZERO)
