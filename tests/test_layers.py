@@ -30,8 +30,10 @@ LAYERS: dict[str, set[str]] = {
     "runtime": GRAPHS | {"operators", "optimize"},
     "backend": GRAPHS | {"operators", "runtime"},
     "training": GRAPHS | {"runtime"},
+    "jacobians": GRAPHS | {"optimize", "derivatives", "runtime"},
     "testing": GRAPHS | {"operators", "optimize", "derivatives", "runtime"},
-    "__init__": GRAPHS | {"operators", "optimize", "derivatives", "runtime", "backend", "training", "testing"},
+    "__init__": GRAPHS
+    | {"operators", "optimize", "derivatives", "runtime", "backend", "training", "jacobians", "testing"},
 }
 
 # Names that a distribution may not import at all, wherever in it.

@@ -16,7 +16,7 @@ SURFACE = {
     "load", "save", "dumps", "to_document", "from_document", "json_schema", "digest",
     "validate", "check_feeds", "Problem", "Report", "ValueInfo",
     "Session", "Training",
-    "grad", "vjp",
+    "grad", "vjp", "jvp", "hvp", "jacobian", "hessian", "Jacobian", "Hessian",
     "operators",
 }  # fmt: skip
 ERRORS = {name for name, thing in vars(errors).items() if inspect.isclass(thing) and issubclass(thing, Exception)}

@@ -1,11 +1,11 @@
 """GraphSpec: any ONNX graph, its values and its exact derivatives.
 
-``load`` a model, ``validate`` it, run it in a ``Session``, and derive models from it with ``grad`` and ``vjp``; a
-derivative is again a standard ONNX model.
+``load`` a model, ``validate`` it, run it in a ``Session``, and derive models from it with ``grad``, ``vjp``, ``jvp``
+and ``hvp``; a derivative is again a standard ONNX model. ``jacobian`` and ``hessian`` compute whole matrices.
 """
 
 from graphspec import dtypes
-from graphspec.derivatives import grad, vjp
+from graphspec.derivatives import grad, hvp, jvp, vjp
 from graphspec.errors import (
     DifferentiationError,
     ExecutionError,
@@ -31,6 +31,7 @@ from graphspec.interchange import (
     save,
     to_document,
 )
+from graphspec.jacobians import Hessian, Jacobian, hessian, jacobian
 from graphspec.operators.catalog import catalog as operators  # the function; the package is reached by its path
 from graphspec.runtime import Session
 from graphspec.training import Training
@@ -41,6 +42,8 @@ __all__ = [
     "ExecutionError",
     "FeedError",
     "GraphSpecError",
+    "Hessian",
+    "Jacobian",
     "LimitError",
     "LoadError",
     "NoGradientRule",
@@ -58,7 +61,11 @@ __all__ = [
     "dumps",
     "from_document",
     "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
     "json_schema",
+    "jvp",
     "load",
     "load_graph",
     "load_graph_proto",

@@ -53,24 +53,31 @@ def grad(model: ir.Model, of: str, wrt: Sequence[str]) -> ir.Model:
         NoGradientRule: An operator between ``wrt`` and ``of`` has no rule yet.
         ValidationError: The model's types or shapes do not fit.
     """
-    if not isinstance(of, str):
-        listed = list(of) if isinstance(of, Sequence) else [of]
-        if len(listed) != 1 or not isinstance(listed[0], str):
-            raise NotDifferentiable(
-                f"`of` of a gradient is one scalar, not {of!r}.", code="not-scalar", hint="Use vjp for several outputs."
-            )
-        of = listed[0]
-    return _reverse(model, [of], wrt, "grad")
+    return _reverse(model, [one_scalar(of)], wrt, "grad")
+
+
+def one_scalar(of: str | Sequence[str]) -> str:
+    """The one name in ``of``.
+
+    Raises:
+        NotDifferentiable: There are several, or it is no name.
+    """
+    names = [of] if isinstance(of, str) else list(of) if isinstance(of, Sequence) else [of]
+    if len(names) != 1 or not isinstance(names[0], str):
+        raise NotDifferentiable(
+            f"`of` of a gradient is one scalar, not {of!r}.", code="not-scalar", hint="Use vjp for several outputs."
+        )
+    return names[0]
 
 
 def _reverse(model: ir.Model, of: Sequence[str], wrt: Sequence[str], kind: str) -> ir.Model:
-    of, wrt = _listed(of), _listed(wrt)
+    of, wrt = listed(of), listed(wrt)
     derived = prepare.flatten(model)
     graph = derived.graph
     sources = prepare.named_values(graph, of, "of")
     targets = prepare.named_values(graph, wrt, "wrt")
     if kind == "grad":
-        _check_scalar(sources[0])
+        check_scalar(sources[0])
     reverse.connected(graph, sources, targets)
     prepare.expand_ruleless(derived, of, wrt)
     values = ir.convenience.create_value_mapping(graph)
@@ -91,11 +98,12 @@ def _reverse(model: ir.Model, of: Sequence[str], wrt: Sequence[str], kind: str) 
         names.append(result.name)
     graph.extend(op.nodes)
     clean(derived)
-    _name_results(derived, names, taken)
+    name_results(derived, names, taken)
     return derived
 
 
-def _listed(names: Sequence[str]) -> list[str]:
+def listed(names: Sequence[str]) -> list[str]:
+    """Names, where one alone may be given as it is."""
     return [names] if isinstance(names, str) else list(names)
 
 
@@ -108,7 +116,8 @@ def builder_of(model: ir.Model) -> Builder:
     return Builder(model.graph.opset_imports, names, model.ir_version)
 
 
-def _check_scalar(value: ir.Value) -> None:
+def check_scalar(value: ir.Value) -> None:
+    """Refuse a value that is not known to have exactly one element."""
     shape = value.shape
     if shape is not None and shape.is_static() and int(np.prod(shape.numpy())) == 1:
         return
@@ -128,7 +137,7 @@ def _cotangent_input(graph: ir.Graph, op: Builder, y: ir.Value) -> ir.Value:
     return cotangent
 
 
-def _name_results(model: ir.Model, results: list[str], taken: frozenset[str]) -> None:
+def name_results(model: ir.Model, results: list[str], taken: frozenset[str]) -> None:
     """Let the producers of results carry the results' names, so that no Identity is left behind.
 
     Only values that the transform emitted are renamed: those of the source model (``taken``) keep their names.
