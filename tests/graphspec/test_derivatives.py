@@ -192,18 +192,41 @@ def test_a_missing_rule_names_operator_node_and_input(monkeypatch: pytest.Monkey
 
 
 CAPTURES = {
-    "If": """g (float[3] x, bool c) => (float[3] y) { y = If (c) <
-        then_branch = t () => (float[3] a) { a = Mul(x, x) }, else_branch = e () => (float[3] b) { b = Identity(x) }> }""",
-    "Loop": """g (float[3] x, int64 n, bool c) => (float[3] y) { z = Sub(x, x)
-        y = Loop (n, c, z) <body = b (int64 i, bool d, float[3] s) => (bool e, float[3] t)
+    "If": ("""g (double[3] x, bool c, int64 n) => (double[3] y) { y = If (c) <
+        then_branch = t () => (double[3] a) { a = Mul(x, x) }, else_branch = e () => (double[3] b) { b = Identity(x) }> }""",
+           lambda x: 2 * x),
+    "Loop": ("""g (double[3] x, int64 n, bool c) => (double[3] y) { z = Sub(x, x)
+        y = Loop (n, c, z) <body = b (int64 i, bool d, double[3] s) => (bool e, double[3] t)
         { e = Identity(d)\n t = Add(s, x) }> }""",
-}
+             lambda x: np.full_like(x, 4)),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", sorted(CAPTURES))
 def test_values_captured_by_subgraphs_are_never_silently_zero(kind: str) -> None:
-    with pytest.raises(gs.NoGradientRule, match=kind):
-        gs.vjp(text(CAPTURES[kind]), ["y"], ["x"])
+    source, slope = CAPTURES[kind]
+    x, dy = np.array([0.5, -1.0, 2.0]), np.array([1.0, 2.0, -3.0])
+    derived = gs.vjp(text(source), ["y"], ["x"])
+    found = gs.Session(derived).run({"x": x, "n": np.array(4), "c": np.array(True), "y_cotangent": dy})
+    np.testing.assert_allclose(found["x_vjp"], slope(x) * dy)
+
+
+REFUSED = {
+    "changes its shape": """g (float[1] x, int64 n) => (float[N] y) {
+        y = Loop (n, , x) <body = b (int64 i, bool d, float[1] s) => (bool e, float[M] t) { e = Identity(d)
+            t = Concat<axis=0>(s, x) }> }""",
+    "random numbers": """g (float[3] x, bool c) => (float[3] y) { y = If (c) < then_branch = t () => (float[3] a) {
+        r = RandomNormalLike(x)\n a = Mul(x, r) }, else_branch = e () => (float[3] b) { b = Identity(x) }> }""",
+    "Sequence": """g (float[3] x, bool c) => (float[3] y) { z = Sin(x)\n s = SequenceConstruct(x, z)
+        y = If (c) < then_branch = t () => (float[3] a) { i = Constant<value_int=1>()\n a = SequenceAt(s, i) },
+            else_branch = e () => (float[3] b) { b = Identity(x) }> }""",
+}
+
+
+@pytest.mark.parametrize("why", sorted(REFUSED))
+def test_subgraphs_that_cannot_be_differentiated_are_refused(why: str) -> None:
+    with pytest.raises(gs.NoGradientRule, match=why):
+        gs.vjp(text(REFUSED[why]), ["y"], ["x"])
 
 
 def test_sequences_on_the_way_are_refused() -> None:

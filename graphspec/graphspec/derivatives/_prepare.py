@@ -169,10 +169,12 @@ def expand_ruleless(flat: ir.Model, of: Sequence[str], wrt: Sequence[str]) -> No
         active = {
             node for node in flat.graph if between.intersection(node.outputs) and between.intersection(all_inputs(node))
         }
+        for node in list(active):  # subgraphs are differentiated too
+            active.update(inner for graph in _subgraphs(node) for inner in graph.all_nodes())
 
         def wanted(node: ir.Node, opset: int, active: set[ir.Node] = active) -> bool:
             entry = registry.find(node.op_type, node.domain, opset)
-            return node in active and (entry is None or entry.rule is None)
+            return node in active and (entry is None or (entry.rule is None and not entry.through_subgraphs))
 
         if not functions.expand_bodies(flat, wanted):
             return

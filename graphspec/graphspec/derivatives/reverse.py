@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from graphspec.derivatives import _prepare as prepare
+from graphspec.derivatives import control_flow
 from graphspec.errors import NoGradientRule, NotDifferentiable
 from graphspec.operators import registry
 from graphspec.operators.attributes import attributes_of
@@ -24,7 +25,7 @@ def backward(graph: ir.Graph, seeds: dict[ir.Value, ir.Value], wrt: Sequence[ir.
     """Emit the nodes of a vector-Jacobian product.
 
     Args:
-        graph: A flat, sorted, typed graph; it is read, not changed.
+        graph: A flat, sorted, typed graph that the caller owns; nodes may be made to put out more than they did.
         seeds: Cotangent of each output asked for; of the same shape and dtype.
         wrt: Values to differentiate with respect to.
         op: Builder that takes the nodes.
@@ -70,6 +71,12 @@ def _pull(
     first = next(
         i for i, v in enumerate([*node.inputs, *prepare.implicit_inputs(node)]) if v is not None and v in moved
     )
+    if node.domain == "" and node.op_type in control_flow.RULES:
+
+        def refuse(value: ir.Value, why: str) -> NoGradientRule:
+            return _no_rule(node, graph, [*node.inputs, *prepare.implicit_inputs(node)].index(value), why)
+
+        return list(control_flow.RULES[node.op_type](op, node, dYs, moved, backward, refuse))
     if entry is None or entry.rule is None or isinstance(entry.rule, Zero):
         raise _no_rule(node, graph, first, "the operator has no derivative rule yet")
     if prepare.implicit_inputs(node):

@@ -46,6 +46,6 @@ def catalog() -> list[dict[str, Any]]:
 def _derivative(entry: registry.Operator | None, has_body: bool) -> str:
     if entry is not None and entry.rule is ZERO:
         return "zero"
-    if entry is not None and entry.rule is not None:
+    if entry is not None and (entry.rule is not None or entry.through_subgraphs):
         return "rule"
     return "function" if has_body else "not yet"

@@ -1,7 +1,8 @@
 """Operators that run subgraphs: branches and loops.
 
 A subgraph arrives as a callable ``body(*inputs) -> list of outputs``; ``body.empty(i)`` is its output ``i`` with a
-leading dimension of 0, for loops that never run. There are no derivative rules yet, so these raise.
+leading dimension of 0, for loops that never run. Their derivatives are those of the subgraphs, which the transforms
+make.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ class Body(Protocol):
         """No instances of an output: its dtype, its shape behind a dimension of 0."""
 
 
-@operator("If")
+@operator("If", through_subgraphs=True)
 def if_(cond: Array, *, then_branch: Body, else_branch: Body) -> tuple[Any, ...]:
     """The outputs of then_branch where cond holds, else those of else_branch."""
     return tuple(then_branch() if _truth(cond) else else_branch())
 
 
-@operator("Loop")
+@operator("Loop", through_subgraphs=True)
 def loop(M: Array | None, cond: Array | None, *v_initial: Any, body: Body) -> tuple[Any, ...]:
     """Run ``cond, *v, *scanned = body(i, cond, *v)`` for i = 0, 1, ... while i < M and cond holds.
 
@@ -101,7 +102,7 @@ def scan_8(
     return tuple(np.stack(results) for results in zip(*per_batch, strict=True))
 
 
-@operator("Scan", since=9)
+@operator("Scan", since=9, through_subgraphs=True)
 def scan(
     *initial_state_and_scan_inputs: Array,
     body: Body,

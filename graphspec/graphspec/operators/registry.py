@@ -42,12 +42,15 @@ class Operator:
         rule: The vjp rule, ``ZERO``, or ``None`` for "not yet" (or "through the function body").
         all_outputs: The rule takes tuples of cotangents and outputs, not those of the first output alone.
         attributes: Keyword-only arguments of the kernel with their defaults.
+        through_subgraphs: The derivative is that of the operator's subgraphs, or of a subgraph that replaces it:
+            the transforms make it, without a rule here.
         wants_outputs: The kernel takes ``outputs``, the number of outputs the node asks for.
         domains: Open interval to sample each floating input from in tests.
     """
 
     __slots__ = (
-        "all_outputs", "attributes", "domain", "domains", "kernel", "op_type", "rule", "since", "wants_outputs",
+        "all_outputs", "attributes", "domain", "domains", "kernel", "op_type", "rule", "since",
+        "through_subgraphs", "wants_outputs",
     )  # fmt: skip
 
     def __init__(self, op_type: str, since: int, kernel: Kernel, *, domain: str = "") -> None:
@@ -57,6 +60,7 @@ class Operator:
         self.kernel = kernel
         self.rule: Rule | Zero | None = None
         self.all_outputs = False
+        self.through_subgraphs = False
         keywords = [p for p in _parameters(kernel) if p.kind is p.KEYWORD_ONLY]
         self.wants_outputs = any(p.name == "outputs" for p in keywords)
         self.attributes = {p.name: None if p.default is p.empty else p.default for p in keywords if p.name != "outputs"}
@@ -106,7 +110,7 @@ def register(entry: Operator) -> Operator:
 
 def operator(
     op_type: str, *, since: int = 1, domain: str = "", rule: Rule | Zero | None = None,
-    domains: tuple[float, float] = (-3.0, 3.0),
+    domains: tuple[float, float] = (-3.0, 3.0), through_subgraphs: bool = False,
 ) -> Callable[[Kernel], Operator]:  # fmt: skip
     """Register the decorated function as the kernel of ``op_type`` from opset ``since`` on."""
 
@@ -114,6 +118,7 @@ def operator(
         entry = Operator(op_type, since, kernel, domain=domain)
         entry.rule = rule
         entry.domains = domains
+        entry.through_subgraphs = through_subgraphs
         return register(entry)
 
     return wrap

@@ -97,13 +97,25 @@ def infer_outputs(node: ir.Node, opset_imports: dict[str, int], ir_version: int)
         inferred = infer_node(node, opset_imports, ir_version=ir_version, constants=_foldable)
     except onnx.shape_inference.InferenceError:
         if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()):
-            return  # bodies may use outer values, which inference of one node cannot see
-        raise
+            inferred = [None] * len(node.outputs)  # bodies may use outer values, which this inference cannot see
+        else:
+            raise
     for output, known in zip(node.outputs, inferred, strict=True):
         if known is None:
             continue
         output.type = known.type
         output.shape = merged(output.shape, known.shape)
+    _type_by_subgraph(node)
+
+
+def _type_by_subgraph(node: ir.Node) -> None:
+    """Types (shapes stay unknown) of outputs that inference left without one, from what a subgraph puts out."""
+    name = {"If": "then_branch", "Loop": "body", "Scan": "body"}.get(node.op_type) if node.domain == "" else None
+    if name is None or name not in node.attributes or all(v.type is not None for v in node.outputs):
+        return
+    results = list(node.attributes[name].as_graph().outputs)[1 if node.op_type == "Loop" else 0 :]
+    for output, result in zip(node.outputs, results, strict=False):
+        output.type = output.type or result.type
 
 
 def merged(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | None:
