@@ -35,7 +35,7 @@ _NAMES = {
     "complex64": "C64",
 }
 _DTYPES = {code: name for name, code in _NAMES.items()}
-_GROUPS = ("feeds", "parameters", "cotangents")
+_GROUPS = ("feeds", "parameters", "cotangents", "tangents")
 
 
 def read_safetensors(body: bytes) -> dict[str, Any]:

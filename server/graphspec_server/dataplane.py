@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -21,8 +21,9 @@ from graphspec_server import wire
 from graphspec_server._text import pointer
 from graphspec_server.codec import decode_tensors
 from graphspec_server.errors import RequestError, StorageError
-from graphspec_server.executor import Arrays, Executor, Feeds, Graph, Work
+from graphspec_server.executor import Arrays, Executor, Feeds, Graph, Transform, Work
 from graphspec_server.executor.in_process import BoundedPool, InProcessExecutor
+from graphspec_server.executor.sessions import derived
 from graphspec_server.memory import check_memory
 from graphspec_server.records import Record, record_of
 from graphspec_server.repository import DirectoryRepository, Repository
@@ -79,11 +80,8 @@ class DataPlane:
         def work() -> tuple[Record, bool]:
             _refuse_repeated(request.of_names, request.wrt)
             model = self._load(graph_id)
-            if request.transform == "grad":
-                derived = gs.grad(model, of=request.of_names[0], wrt=request.wrt)
-            else:
-                derived = gs.vjp(model, of=list(request.of_names), wrt=request.wrt)
-            return self._store(derived, gs.validate(derived))
+            made = derived(model, request.transform, request.of_names, tuple(request.wrt))
+            return self._store(made, gs.validate(made))
 
         return await self.call(work)
 
@@ -131,48 +129,37 @@ class DataPlane:
         """Run a stored graph, with gradients when they are asked for."""
         return await self._submit(graph_id, _work(request), request)
 
-    async def grad(self, graph_id: str, request: wire.GradRequest) -> Arrays:
-        """Outputs and gradients of a stored graph."""
-        return await self._submit(graph_id, _derivative("grad", [request.of], request.wrt, request.fetches), request)
+    async def differentiate(self, graph_id: str, transform: Transform, request: wire.DerivativeRequest) -> Arrays:
+        """Outputs and derivatives of a stored graph."""
+        of = [request.of] if isinstance(request.of, str) else request.of
+        return await self._submit(graph_id, _derivative(transform, of, request.wrt, request.fetches), request)
 
-    async def vjp(self, graph_id: str, request: wire.VjpRequest) -> Arrays:
-        """Outputs and vector-Jacobian products of a stored graph."""
-        work = _derivative("vjp", request.of, request.wrt, request.fetches)
-        return await self._submit(graph_id, work, request, request.cotangents)
-
-    async def _submit(
-        self, graph_id: str, work: Work, request: wire.RunOptions, cotangents: Mapping[str, Any] | None = None
-    ) -> Arrays:
+    async def _submit(self, graph_id: str, work: Work, request: wire.RunOptions) -> Arrays:
         def prepare() -> Feeds:
-            return self._feeds(self._known(graph_id), request, work.of, cotangents)
+            return self._feeds(self._known(graph_id), request)
 
         feeds = await self.call(prepare)
         return await self._executor.submit(Graph(graph_id, lambda: self._load(graph_id)), work, feeds)
 
-    def _feeds(
-        self,
-        record: Record,
-        request: wire.RunOptions,
-        of: Sequence[str] = (),
-        cotangents: Mapping[str, Any] | None = None,
-    ) -> Feeds:
+    def _feeds(self, record: Record, request: wire.RunOptions) -> Feeds:
         """Decode all tensors of a request; every problem of all of them is reported."""
         values, problems = decode_tensors(request.feeds, record.inputs | record.parameters, "feeds")
         overrides, more = decode_tensors(request.parameters, record.parameters, "parameters")
         problems += more
         for name in values.keys() & overrides.keys():
             problems.append(_problem("duplicate-feed", f"{name!r} is fed twice.", pointer("parameters", name)))
-        seeds: dict[str, np.ndarray] = {}
-        if cotangents is not None:
-            known = {name: record.values.get(name, ValueInfo(None, None, "intermediate")) for name in of}
-            seeds, more = decode_tensors(cotangents, known, "cotangents")
+        vectors: dict[str, np.ndarray] = {}
+        if (given := wire.vectors_of(request)) is not None:
+            known = {name: record.values.get(name, ValueInfo(None, None, "intermediate")) for name in given.names}
+            vectors, more = decode_tensors(given.tensors, known, given.field)
             problems += more
-            for name in known.keys() - cotangents.keys():
-                problems.append(_problem("missing-cotangent", f"{name!r} has no cotangent.", "/cotangents"))
+            for name in known.keys() - given.tensors.keys():
+                message = f"{name!r} has no {given.kind}."
+                problems.append(_problem(f"missing-{given.kind}", message, pointer(given.field)))
         if problems:
             raise FeedError(problems=problems)
         check_memory(record, values, self._max_run_bytes)
-        return Feeds(values | overrides, seeds, request.seed)
+        return Feeds(values | overrides, vectors, request.seed, self._max_run_bytes)
 
     def _store(self, model: ir.Model, report: Report) -> tuple[Record, bool]:
         report.raise_for_errors()
@@ -260,7 +247,7 @@ def _work(request: wire.StoredRunRequest) -> Work:
     return _derivative("grad", [request.grad.of], request.grad.wrt, request.fetches)
 
 
-def _derivative(transform: wire.Transform, of: list[str], wrt: list[str], fetches: list[str] | None) -> Work:
+def _derivative(transform: Transform, of: list[str], wrt: list[str], fetches: list[str] | None) -> Work:
     _refuse_repeated(of, wrt)
     return Work(transform, tuple(of), tuple(wrt), None if fetches is None else tuple(fetches))
 

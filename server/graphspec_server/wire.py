@@ -5,7 +5,7 @@ One definition serves both ends: requests are checked against these models, and 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import ErrorDetails
@@ -15,7 +15,7 @@ from graphspec_server._text import kind_of, nearest, pointer
 from graphspec_server.codec import Encoding
 from graphspec_server.errors import RequestError
 
-Transform = Literal["grad", "vjp"]
+Transform = Literal["grad", "vjp", "jvp", "hvp"]
 
 _VALUES = {"description": "Number, string, boolean or nested lists of them; 'NaN', 'Infinity', '-Infinity' as strings."}
 _SHAPE = {"type": "array", "items": {"type": "integer", "minimum": 0}}
@@ -100,12 +100,21 @@ class RunRequest(StoredRunRequest):
     """The graph."""
 
 
+class Vectors(NamedTuple):
+    """The vectors of a product: the field that holds them, what one is called, and the names that have one each."""
+
+    field: str
+    kind: str
+    names: list[str]
+    tensors: dict[str, Any]
+
+
 class GradRequest(RunOptions, GradTarget):
     """Gradients of one scalar of a stored graph."""
 
 
-class VjpRequest(RunOptions):
-    """A vector-Jacobian product of a stored graph."""
+class JacobianRequest(RunOptions):
+    """Jacobians of a stored graph."""
 
     of: list[str] = Field(min_length=1)
     """Names of the values to differentiate."""
@@ -113,26 +122,61 @@ class VjpRequest(RunOptions):
     wrt: list[str] = Field(min_length=1)
     """Names of the values to differentiate with respect to."""
 
+
+class HessianRequest(GradRequest):
+    """The Hessian of one scalar of a stored graph."""
+
+
+class VjpRequest(JacobianRequest):
+    """A vector-Jacobian product of a stored graph."""
+
     cotangents: dict[str, Tensor]
     """For each name in `of` a tensor of its shape."""
+
+
+class JvpRequest(JacobianRequest):
+    """A Jacobian-vector product of a stored graph."""
+
+    tangents: dict[str, Tensor]
+    """For each name in `wrt` a tensor of its shape."""
+
+
+class HvpRequest(GradRequest):
+    """Gradients of one scalar of a stored graph, and the product of its Hessian with a vector."""
+
+    tangents: dict[str, Tensor]
+    """For each name in `wrt` a tensor of its shape."""
+
+
+DerivativeRequest = GradRequest | JacobianRequest
+
+
+def vectors_of(request: RunOptions) -> Vectors | None:
+    """The cotangents or tangents of a request, if it is of a kind that has them."""
+    if isinstance(request, VjpRequest):
+        return Vectors("cotangents", "cotangent", request.of, request.cotangents)
+    if isinstance(request, JvpRequest | HvpRequest):
+        return Vectors("tangents", "tangent", request.wrt, request.tangents)
+    return None
 
 
 class DeriveRequest(Message):
     """A derivative to be stored as a graph of its own."""
 
     transform: Transform
-    """Which derivative: `grad` of one scalar, or `vjp` with cotangents as further inputs."""
+    """Which derivative: `grad` of one scalar, `vjp` with cotangents or `jvp` with tangents as further inputs, or `hvp`
+    of one scalar with tangents."""
 
     of: str | list[str]
-    """Name of the scalar (`grad`), or names of the values (`vjp`), to differentiate."""
+    """Name of the scalar (`grad`, `hvp`), or names of the values (`vjp`, `jvp`), to differentiate."""
 
     wrt: list[str] = Field(min_length=1)
     """Names of the values to differentiate with respect to."""
 
     @model_validator(mode="after")
     def _fits_transform(self) -> DeriveRequest:
-        if self.transform == "grad" and not isinstance(self.of, str):
-            raise ValueError("grad differentiates one scalar: 'of' is a name, not a list")
+        if self.transform in ("grad", "hvp") and not isinstance(self.of, str):
+            raise ValueError(f"{self.transform} differentiates one scalar: 'of' is a name, not a list")
         return self
 
     @property
@@ -172,6 +216,35 @@ class VjpAnswer(Message):
 
     outputs: dict[str, TensorAnswer]
     vjp: dict[str, TensorAnswer]
+
+
+class JvpAnswer(Message):
+    """What a Jacobian-vector product gives: both from one pass."""
+
+    outputs: dict[str, TensorAnswer]
+    jvp: dict[str, TensorAnswer]
+
+
+class HvpAnswer(Message):
+    """What the product of a Hessian with a vector gives: all from one pass."""
+
+    outputs: dict[str, TensorAnswer]
+    gradients: dict[str, TensorAnswer]
+    hvp: dict[str, TensorAnswer]
+
+
+class JacobianAnswer(Message):
+    """Jacobians: for each name in `of` and each in `wrt` one, of the shape of the first followed by the second's."""
+
+    outputs: dict[str, TensorAnswer]
+    jacobian: dict[str, dict[str, TensorAnswer]]
+
+
+class HessianAnswer(Message):
+    """A Hessian: for each name in `wrt` and each again a part, of the shape of the first followed by the second's."""
+
+    outputs: dict[str, TensorAnswer]
+    hessian: dict[str, dict[str, TensorAnswer]]
 
 
 class ValueAnswer(Message):

@@ -65,10 +65,19 @@ def vjp(**body):
     return {"of": ["z"], "wrt": ["x"], "feeds": FEEDS, "cotangents": {"z": [1.0, 1.0]}} | body
 
 
+def jvp(**body):
+    return {"of": ["z"], "wrt": ["x"], "feeds": FEEDS, "tangents": {"x": [1.0, 1.0]}} | body
+
+
+def hvp(**body):
+    return jvp(of="loss") | body
+
+
 def bulk(tensors, **request):
     return save_safetensors(tensors, metadata={"request": json.dumps(request)})
 
 
+JVP, HVP, JACOBIAN, HESSIAN = (f"/v1/graphs/{{id}}/{name}" for name in ("jvp", "hvp", "jacobian", "hessian"))
 RUN, GRAD, VJP, DERIVE, GRAPH = (
     "/v1/graphs/{id}/run",
     "/v1/graphs/{id}/grad",
@@ -97,6 +106,8 @@ CASES = {
     "id-of-a-run": Bad("/v1/graphs/abc/run", 404, "unknown-graph", run()),
     "id-of-a-grad": Bad("/v1/graphs/abc/grad", 404, "unknown-graph", grad()),
     "id-of-a-vjp": Bad("/v1/graphs/abc/vjp", 404, "unknown-graph", vjp()),
+    "id-of-a-jvp": Bad("/v1/graphs/abc/jvp", 404, "unknown-graph", jvp()),
+    "id-of-a-jacobian": Bad("/v1/graphs/abc/jacobian", 404, "unknown-graph", {"of": ["z"], "wrt": ["x"]}),
     "id-of-a-derivative": Bad("/v1/graphs/abc/derive", 404, "unknown-graph", {"transform": "grad", "of": "y", "wrt": ["x"]}),
     # bodies
     "no-body": Bad(RUN, 400, "invalid-request", problem="missing-body"),
@@ -143,10 +154,22 @@ CASES = {
     "wrt-twice": Bad(GRAD, 400, "invalid-request", grad(wrt=["x", "x"]), "repeated-name", "/wrt"),
     "of-a-list-in-grad": Bad(GRAD, 400, "invalid-request", grad(of=["loss"]), "invalid-field", "/of"),
     "of-a-text-in-vjp": Bad(VJP, 400, "invalid-request", vjp(of="z"), "invalid-field", "/of"),
+    "of-a-text-in-jvp": Bad(JVP, 400, "invalid-request", jvp(of="z"), "invalid-field", "/of"),
+    "of-a-list-in-hvp": Bad(HVP, 400, "invalid-request", hvp(of=["loss"]), "invalid-field", "/of"),
+    "of-a-text-in-jacobian": Bad(JACOBIAN, 400, "invalid-request", {"of": "z", "wrt": ["x"]}, "invalid-field", "/of"),
+    "of-a-list-in-hessian": Bad(HESSIAN, 400, "invalid-request", grad(of=["loss"]), "invalid-field", "/of"),
+    "cotangents-in-jvp": Bad(JVP, 400, "invalid-request", jvp(cotangents={}), "unknown-field", "/cotangents"),
+    "tangents-in-jacobian": Bad(JACOBIAN, 400, "invalid-request", jvp(), "unknown-field", "/tangents"),
+    "tangents-missing": Bad(HVP, 400, "invalid-request", grad(), "missing-field", "/tangents"),
+    "tangents-no-object": Bad(JVP, 400, "invalid-request", jvp(tangents=[1]), "invalid-field", "/tangents"),
+    "jacobian-twice": Bad(JACOBIAN, 400, "invalid-request", {"of": ["z", "z"], "wrt": ["x"]}, "repeated-name", "/of"),
+    "hessian-twice": Bad(HESSIAN, 400, "invalid-request", grad(wrt=["x", "x"]), "repeated-name", "/wrt"),
     "encoding": Bad(RUN, 400, "invalid-request", run(encoding="hex"), "invalid-field", "/encoding"),
     "fetches-no-list": Bad(RUN, 400, "invalid-request", run(fetches="loss"), "invalid-field", "/fetches"),
     "feeds-no-object": Bad(RUN, 400, "invalid-request", {"feeds": [1]}, "invalid-field", "/feeds"),
     "transform": Bad(DERIVE, 400, "invalid-request", {"transform": "integral", "of": "loss", "wrt": ["x"]}, "invalid-field", "/transform"),
+    "derive-hvp-of-two": Bad(DERIVE, 400, "invalid-request", {"transform": "hvp", "of": ["loss", "z"], "wrt": ["x"]}, "invalid-field"),
+    "derive-a-jacobian": Bad(DERIVE, 400, "invalid-request", {"transform": "jacobian", "of": ["z"], "wrt": ["x"]}, "invalid-field", "/transform"),
     "derive-grad-of-two": Bad(DERIVE, 400, "invalid-request", {"transform": "grad", "of": ["loss", "z"], "wrt": ["x"]}, "invalid-field"),
     # feeds
     "feed-unknown": Bad(RUN, 422, "invalid-feed", run(feeds=FEEDS | {"xx": 1}), "unknown-name", "/feeds/xx"),
@@ -166,9 +189,23 @@ CASES = {
     "cotangent-missing": Bad(VJP, 422, "invalid-feed", vjp(cotangents={}), "missing-cotangent"),
     "cotangent-unknown": Bad(VJP, 422, "invalid-feed", vjp(cotangents={"z": [1, 1], "loss": 1}), "unknown-name", "/cotangents/loss"),
     "cotangent-shape": Bad(VJP, 422, "invalid-feed", vjp(cotangents={"z": [1, 1, 1]})),
+    "tangent-missing": Bad(JVP, 422, "invalid-feed", jvp(tangents={}), "missing-tangent", "/tangents"),
+    "tangent-missing-hvp": Bad(HVP, 422, "invalid-feed", hvp(tangents={}), "missing-tangent", "/tangents"),
+    "tangent-unknown": Bad(JVP, 422, "invalid-feed", jvp(tangents={"x": [1, 1], "z": 1}), "unknown-name", "/tangents/z"),
+    "tangent-shape": Bad(JVP, 422, "invalid-feed", jvp(tangents={"x": [1, 1, 1]})),
+    "tangent-shape-hvp": Bad(HVP, 422, "invalid-feed", hvp(tangents={"x": [[1, 1]]})),
+    "jacobian-feed-missing": Bad(JACOBIAN, 422, "invalid-feed", {"of": ["z"], "wrt": ["x"], "feeds": {"x": [1.0]}}),
+    "hessian-feed-missing": Bad(HESSIAN, 422, "invalid-feed", grad(feeds={"x": [1.0]})),
+    "jacobian-fetch-unknown": Bad(JACOBIAN, 422, "invalid-feed", {"of": ["z"], "wrt": ["x"], "feeds": FEEDS, "fetches": ["lost"]}),
     # derivatives
     "of-unknown": Bad(GRAD, 422, "*", grad(of="lost")),
     "of-unknown-vjp": Bad(VJP, 422, "*", vjp(of=["lost"], cotangents={"lost": [1.0]})),
+    "wrt-unknown-jvp": Bad(JVP, 422, "*", jvp(wrt=["lost"], tangents={"lost": [1.0]})),
+    "of-unknown-jacobian": Bad(JACOBIAN, 422, "not-differentiable", {"of": ["lost"], "wrt": ["x"], "feeds": FEEDS}),
+    "of-no-scalar-hvp": Bad(HVP, 422, "not-differentiable", hvp(of="z")),
+    "of-no-scalar-hessian": Bad(HESSIAN, 422, "not-differentiable", grad(of="z")),
+    "dependent-hessian": Bad(HESSIAN, 422, "not-differentiable", grad(wrt=["x", "z"]), "not-independent"),
+    "not-connected-jacobian": Bad(JACOBIAN, 422, "not-differentiable", {"of": ["x0"], "wrt": ["y"], "feeds": FEEDS}, "not-connected"),
     "wrt-unknown": Bad(GRAD, 422, "*", grad(wrt=["lost"])),
     "of-no-scalar": Bad(GRAD, 422, "not-differentiable", grad(of="z")),
     "of-no-scalar-run": Bad(RUN, 422, "not-differentiable", run(grad={"of": "z", "wrt": ["x"]})),

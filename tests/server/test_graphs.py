@@ -122,6 +122,8 @@ def test_a_lost_record_is_made_anew(make_service, loss, tmp_path, stale):
         pytest.param({"transform": "grad", "of": "loss", "wrt": ["x", "two"]}, [], ["x_grad", "two_grad"], id="grad"),
         pytest.param({"transform": "vjp", "of": ["z"], "wrt": ["x"]}, ["z_cotangent"], ["x_vjp"], id="vjp"),
         pytest.param({"transform": "vjp", "of": "loss", "wrt": ["x"]}, ["loss_cotangent"], ["x_vjp"], id="vjp-one"),
+        pytest.param({"transform": "jvp", "of": ["z"], "wrt": ["x"]}, ["x_tangent"], ["z", "z_jvp"], id="jvp"),
+        pytest.param({"transform": "hvp", "of": "loss", "wrt": ["y"]}, ["y_tangent"], ["y_grad", "y_hvp"], id="hvp"),
     ],
 )
 def test_a_derivative_is_a_graph(service, loss, request_body, new_inputs, new_outputs):

@@ -137,6 +137,86 @@ def test_vjp_of_several_values(service, graph_id, feeds, rng):
     np.testing.assert_allclose(array_of(answer.json()["vjp"]["y"]), expected, rtol=1e-5)
 
 
+def test_jvp_pushes_any_tangent(service, graph_id, feeds, rng):
+    x, two = rng.standard_normal(7).astype(np.float32), np.float32(rng.standard_normal())
+    body = {"of": ["z", "loss"], "wrt": ["x", "two"], "feeds": lists(feeds)}
+    answer = service.post(f"/v1/graphs/{graph_id}/jvp", body | {"tangents": {"two": float(two), "x": x.tolist()}})
+    assert answer.status_code == 200, answer.text
+    assert list(answer.json()) == ["outputs", "jvp"]
+    found = answer.json()["jvp"]
+    assert list(found) == ["z", "loss"]
+    z = x * feeds["y"] + two
+    np.testing.assert_allclose(array_of(found["z"]), z, rtol=1e-5, atol=1e-6)
+    alive = feeds["x"] * feeds["y"] + 2 > 0
+    np.testing.assert_allclose(array_of(found["loss"]), z[alive].sum(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(array_of(answer.json()["outputs"]["loss"]), formula(**feeds)["loss"], rtol=1e-6)
+
+
+def test_hvp_is_the_gradient_and_the_product(service, graph_id, feeds, rng):
+    x, y = rng.standard_normal((2, 7)).astype(np.float32)
+    body = {"of": "loss", "wrt": ["y", "x"], "feeds": lists(feeds), "tangents": lists({"x": x, "y": y})}
+    answer = service.post(f"/v1/graphs/{graph_id}/hvp", body)
+    check(answer, feeds, "gradients", ["y", "x"])
+    assert list(answer.json()) == ["outputs", "gradients", "hvp"]
+    alive = feeds["x"] * feeds["y"] + 2 > 0
+    for name, expected in {"x": alive * y, "y": alive * x}.items():
+        np.testing.assert_allclose(array_of(answer.json()["hvp"][name]), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("encoding", ["list", "base64"])
+def test_whole_matrices(service, graph_id, feeds, encoding):
+    path, body = f"/v1/graphs/{graph_id}", {"feeds": lists(feeds), "encoding": encoding}
+    answer = service.post(f"{path}/jacobian", body | {"of": ["z", "loss"], "wrt": ["x", "two"], "fetches": ["z"]})
+    assert answer.status_code == 200, answer.text
+    found, expected = answer.json()["jacobian"], formula(**feeds)
+    assert list(answer.json()["outputs"]) == ["z"]
+    np.testing.assert_allclose(array_of(found["z"]["x"]), np.diag(feeds["y"]), rtol=1e-6)
+    np.testing.assert_allclose(array_of(found["z"]["two"]), np.ones(7))
+    np.testing.assert_allclose(array_of(found["loss"]["x"]), expected["x"], rtol=1e-6)
+    np.testing.assert_allclose(array_of(found["loss"]["two"]), expected["two"], rtol=1e-6)
+    answer = service.post(f"{path}/hessian", body | {"of": "loss", "wrt": ["x", "y"]})
+    assert answer.status_code == 200, answer.text
+    found = answer.json()["hessian"]
+    np.testing.assert_allclose(array_of(answer.json()["outputs"]["loss"]), expected["loss"], rtol=1e-6)
+    alive = np.diag(feeds["x"] * feeds["y"] + 2 > 0).astype(np.float32)
+    for x, y, part in [("x", "x", 0 * alive), ("x", "y", alive), ("y", "x", alive), ("y", "y", 0 * alive)]:
+        np.testing.assert_array_equal(array_of(found[x][y]), part)
+
+
+def test_matrices_in_bulk(service, graph_id, feeds):
+    request = json.dumps({"of": ["z"], "wrt": ["x", "two"], "fetches": []})
+    body = save_safetensors({f"feeds/{name}": a for name, a in feeds.items()}, metadata={"request": request})
+    headers = {"content-type": SAFETENSORS, "accept": SAFETENSORS}
+    answer = service.post(f"/v1/graphs/{graph_id}/jacobian", content=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    found = load_safetensors(answer.content)
+    assert set(found) == {"jacobian/z/x", "jacobian/z/two"}
+    np.testing.assert_allclose(found["jacobian/z/x"], np.diag(feeds["y"]), rtol=1e-6)
+
+
+def test_tangents_in_bulk(service, graph_id, feeds, rng):
+    tangent = rng.standard_normal(7).astype(np.float32)
+    tensors = {f"feeds/{name}": a for name, a in feeds.items()} | {"tangents/x": tangent}
+    body = save_safetensors(tensors, metadata={"request": '{"of": ["z"], "wrt": ["x"], "fetches": []}'})
+    headers = {"content-type": SAFETENSORS, "accept": SAFETENSORS}
+    found = load_safetensors(service.post(f"/v1/graphs/{graph_id}/jvp", content=body, headers=headers).content)
+    np.testing.assert_allclose(found["jvp/z"], tangent * feeds["y"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "of", "needed"), [("jacobian", ["z"], 7 * 7 * 4), ("hessian", "loss", 7 * 7 * 4)], ids=str
+)
+def test_a_matrix_over_the_limit_is_refused(make_service, loss, feeds, kind, of, needed):
+    body = {"of": of, "wrt": ["x"], "feeds": lists(feeds)}
+    for limit, status in ((needed, 200), (needed - 1, 422)):
+        service = make_service(max_run_bytes=limit)
+        answer = service.post(f"/v1/graphs/{service.store(loss)}/{kind}", body)
+        assert answer.status_code == status, answer.text
+    problem = answer.json()["problems"][0]
+    assert (answer.json()["code"], problem["code"]) == ("limit", "memory")
+    assert problem["found"] == f"{needed} bytes"
+
+
 @pytest.mark.parametrize("path", ["run", "grad"])
 @pytest.mark.parametrize("field", ["parameters", "feeds"])
 def test_parameters_can_be_overridden_for_a_run(service, graph_id, feeds, path, field):

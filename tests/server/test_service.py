@@ -47,7 +47,7 @@ def test_the_openapi_document_describes_bodies_and_answers(service, loss):
     assert document["openapi"].startswith("3.1")
     methods = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     assert ("POST", "/v1/graphs/{graph_id}/derive") in methods
-    assert len(methods) == 14
+    assert len(methods) == 18
     for path, item in document["paths"].items():
         for method, operation in item.items():
             assert operation["summary"]
@@ -192,7 +192,7 @@ def test_a_run_past_its_time_is_given_up(make_service, loss, monkeypatch):
     graph_id = service.store(loss)
     service.app.state.data_plane._executor._pool._seconds = 0.2
     release = threading.Event()
-    monkeypatch.setattr("graphspec_server.executor.sessions.Compiled.run", lambda *args: release.wait(20))
+    monkeypatch.setattr("graphspec_server.executor.sessions.CompiledProduct.run", lambda *args: release.wait(20))
     answer = service.post(f"/v1/graphs/{graph_id}/run", {"feeds": {"x": [1], "y": [1]}})
     release.set()
     assert answer.status_code == 504
@@ -209,7 +209,7 @@ def test_what_nobody_expected(service, loss, monkeypatch, caplog, error, status,
         raise error
 
     graph_id = service.store(loss)
-    monkeypatch.setattr("graphspec_server.executor.sessions.Compiled.run", fail)
+    monkeypatch.setattr("graphspec_server.executor.sessions.CompiledProduct.run", fail)
     with caplog.at_level(logging.ERROR):
         answer = service.post(f"/v1/graphs/{graph_id}/run", {"feeds": {"x": [1], "y": [1]}})
     assert answer.status_code == status

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnx_ir as ir
+
+Transform = Literal["run", "grad", "vjp", "jvp", "hvp", "jacobian", "hessian"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Work:
         fetches: Names of the values wanted, ``None`` for all outputs.
     """
 
-    transform: Literal["run", "grad", "vjp"] = "run"
+    transform: Transform = "run"
     of: tuple[str, ...] = ()
     wrt: tuple[str, ...] = ()
     fetches: tuple[str, ...] | None = None
@@ -51,13 +53,15 @@ class Feeds:
 
     Attributes:
         values: Inputs and overridden parameters, by name.
-        cotangents: For ``vjp``: by the name of the value that each belongs to.
+        vectors: Cotangents (``vjp``) or tangents (``jvp``, ``hvp``), by the name of the value that each belongs to.
         seed: Where the run's random numbers start; different from run to run if ``None``.
+        max_bytes: The most that a Jacobian or Hessian may take, all its parts together.
     """
 
     values: Mapping[str, np.ndarray]
-    cotangents: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    vectors: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     seed: int | None = None
+    max_bytes: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,11 +70,12 @@ class Arrays:
 
     Attributes:
         outputs: The values fetched, by name.
-        derivatives: For each name in `Work.wrt` its derivative.
+        derivatives: What the answer calls each group of derivatives, and the group: a derivative for each name; for
+            ``jacobian`` and ``hessian`` one for each name in `Work.of` (`Work.wrt`) and each in `Work.wrt`.
     """
 
     outputs: Mapping[str, np.ndarray]
-    derivatives: Mapping[str, np.ndarray]
+    derivatives: Mapping[str, Mapping[str, Any]]
 
 
 class Executor(Protocol):

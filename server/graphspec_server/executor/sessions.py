@@ -5,41 +5,99 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Any, NamedTuple, Protocol
+
+import onnx_ir as ir
 
 import graphspec as gs
 from graphspec_server.executor import Arrays, Feeds, Graph, Work
 
+
+class Product(NamedTuple):
+    """A derivative that is a graph: how to make it, and what its own inputs and outputs belong to.
+
+    Attributes:
+        derive: Makes the graph.
+        scalar: Whether it is of one scalar.
+        vectors: Whose names its own inputs have, ``"of"`` or ``"wrt"``, if it has any.
+        groups: Its own outputs: what answers call them, and whose names they have.
+    """
+
+    derive: Callable[..., ir.Model]
+    scalar: bool
+    vectors: str | None
+    groups: dict[str, str]
+
+
+PRODUCTS = {
+    "grad": Product(gs.grad, True, None, {"gradients": "wrt"}),
+    "vjp": Product(gs.vjp, False, "of", {"vjp": "wrt"}),
+    "jvp": Product(gs.jvp, False, "wrt", {"jvp": "of"}),
+    "hvp": Product(gs.hvp, True, "wrt", {"gradients": "wrt", "hvp": "wrt"}),
+}
+
 Key = tuple[str, str, tuple[str, ...], tuple[str, ...]]
 
 
+class Compiled(Protocol):
+    """A graph's work, ready to run."""
+
+    def run(self, feeds: Feeds, fetches: tuple[str, ...] | None, deadline: float) -> Arrays:
+        """Run once."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
-class Compiled:
+class CompiledProduct:
     """A session, and which of its names are what.
 
     Attributes:
         session: Of the graph, or of its derivative.
         outputs: Names of the outputs that are values of the graph.
-        cotangents: For each value differentiated the input that takes its cotangent.
-        derivatives: For each name in ``wrt`` the output that holds its derivative.
+        vectors: For each value that has a cotangent or tangent the input that takes it.
+        derivatives: For each group of derivatives and each name the output that holds it.
     """
 
     session: gs.Session
     outputs: tuple[str, ...]
-    cotangents: dict[str, str]
-    derivatives: dict[str, str]
+    vectors: dict[str, str]
+    derivatives: dict[str, dict[str, str]]
 
     def run(self, feeds: Feeds, fetches: tuple[str, ...] | None, deadline: float) -> Arrays:
-        """Run once; both kinds of results come from the same pass."""
+        """Run once; all results come from the same pass."""
         values = dict(feeds.values)
-        values.update((self.cotangents[name], array) for name, array in feeds.cotangents.items())
+        values.update((self.vectors[name], array) for name, array in feeds.vectors.items())
         wanted = self.outputs if fetches is None else fetches
-        names = [*wanted, *self.derivatives.values()]
+        names = [*wanted, *(output for group in self.derivatives.values() for output in group.values())]
         found = self.session.run(values, fetches=names, deadline=deadline, seed=feeds.seed)
         return Arrays(
             outputs={name: found[name] for name in wanted},
-            derivatives={name: found[output] for name, output in self.derivatives.items()},
+            derivatives={
+                key: {name: found[output] for name, output in group.items()} for key, group in self.derivatives.items()
+            },
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CompiledMatrix:
+    """A Jacobian or Hessian, and what answers call it."""
+
+    name: str
+    matrix: gs.Jacobian | gs.Hessian
+
+    def run(self, feeds: Feeds, fetches: tuple[str, ...] | None, deadline: float) -> Arrays:
+        """Run as often as the matrix has rows or columns."""
+        options: dict[str, Any] = {"deadline": deadline, "seed": feeds.seed, "max_bytes": feeds.max_bytes}
+        outputs, matrices = self.matrix.run(feeds.values, fetches, **options)
+        return Arrays(outputs, {self.name: matrices})
+
+
+def derived(model: ir.Model, transform: str, of: tuple[str, ...], wrt: tuple[str, ...]) -> ir.Model:
+    """A derivative as a graph."""
+    product = PRODUCTS[transform]
+    return product.derive(model, of=of[0] if product.scalar else list(of), wrt=list(wrt))
 
 
 def compile_work(graph: Graph, work: Work) -> Compiled:
@@ -48,19 +106,25 @@ def compile_work(graph: Graph, work: Work) -> Compiled:
     The derivative's own names come last among its inputs and outputs, in the order of ``of`` and ``wrt``.
     """
     model = graph.load()
-    if work.transform == "grad":
-        model = gs.grad(model, of=work.of[0], wrt=list(work.wrt))
-    elif work.transform == "vjp":
-        model = gs.vjp(model, of=list(work.of), wrt=list(work.wrt))
-    session = gs.Session(model)
+    if work.transform == "jacobian":
+        return CompiledMatrix(work.transform, gs.Jacobian(model, list(work.of), list(work.wrt)))
+    if work.transform == "hessian":
+        return CompiledMatrix(work.transform, gs.Hessian(model, work.of[0], list(work.wrt)))
+    vectors: tuple[str, ...] = ()
+    groups: dict[str, tuple[str, ...]] = {}
+    if work.transform in PRODUCTS:
+        product, names = PRODUCTS[work.transform], {"of": work.of, "wrt": work.wrt}
+        model = derived(model, work.transform, work.of, work.wrt)
+        vectors = names[product.vectors] if product.vectors else ()
+        groups = {group: names[role] for group, role in product.groups.items()}
     inputs, outputs = [[value.name or "" for value in side] for side in (model.graph.inputs, model.graph.outputs)]
-    own = len(outputs) - len(work.wrt)
-    cotangents = inputs[len(inputs) - len(work.of) :] if work.transform == "vjp" else []
-    return Compiled(
-        session=session,
+    own = len(outputs) - sum(map(len, groups.values()))
+    rest = iter(outputs[own:])
+    return CompiledProduct(
+        session=gs.Session(model),
         outputs=tuple(outputs[:own]),
-        cotangents=dict(zip(work.of, cotangents, strict=False)),
-        derivatives=dict(zip(work.wrt, outputs[own:], strict=True)),
+        vectors=dict(zip(vectors, inputs[len(inputs) - len(vectors) :], strict=True)),
+        derivatives={group: {name: next(rest) for name in names} for group, names in groups.items()},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from graphspec_server._safetensors import write_safetensors
 from graphspec_server.codec import Encoding, encode_tensor
 from graphspec_server.dataplane import DataPlane
 from graphspec_server.errors import Failure
+from graphspec_server.executor import Arrays
 from graphspec_server.routes._media import JSON, SAFETENSORS
 
 PROBLEM = "application/problem+json"
@@ -22,7 +23,7 @@ PROBLEM = "application/problem+json"
 # Below this many elements, writing takes less time than handing it to a thread.
 SMALL_ANSWER = 4096
 
-Groups = Mapping[str, Mapping[str, np.ndarray]]
+Groups = Mapping[str, Mapping[str, Any]]
 
 
 def json_answer(value: Any, status: int = 200) -> Response:
@@ -39,22 +40,38 @@ def failure_answer(failure: Failure, path: str) -> Response:
     return Response(write_plain_json(failure.body), failure.status, failure.headers, media_type=PROBLEM)
 
 
-async def arrays_answer(request: Request, groups: Groups, media: str, encoding: Encoding) -> Response:
+async def arrays_answer(request: Request, arrays: Arrays, media: str, encoding: Encoding) -> Response:
     """Arrays by group and name, in the type and encoding that the client asked for."""
+    groups: Groups = {"outputs": arrays.outputs, **arrays.derivatives}
 
     def write() -> Response:
         if media == SAFETENSORS:
-            return Response(write_safetensors(groups), media_type=SAFETENSORS)
-        return json_answer({group: _encoded(arrays, encoding) for group, arrays in groups.items()})
+            flat = {group: dict(_flat(members)) for group, members in groups.items()}
+            return Response(write_safetensors(flat), media_type=SAFETENSORS)
+        return json_answer({group: _encoded(members, encoding) for group, members in groups.items()})
 
-    size = sum(np.size(array) for arrays in groups.values() for array in arrays.values())
+    size = sum(np.size(array) for members in groups.values() for _, array in _flat(members))
     plane: DataPlane = request.app.state.data_plane
     return write() if size <= SMALL_ANSWER else await plane.call(write)
 
 
-def _encoded(arrays: Mapping[str, np.ndarray], encoding: Encoding) -> dict[str, Any]:
-    for name, array in arrays.items():
+def _flat(members: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of a group; those of a matrix of derivatives are called ``y/x``."""
+    for name, member in members.items():
+        if isinstance(member, Mapping):
+            yield from _flat(member, f"{before}{name}/")
+        else:
+            yield before + name, member
+
+
+def _encoded(members: Mapping[str, Any], encoding: Encoding) -> dict[str, Any]:
+    encoded: dict[str, Any] = {}
+    for name, array in members.items():
+        if isinstance(array, Mapping):
+            encoded[name] = _encoded(array, encoding)
+            continue
         if not isinstance(array, np.ndarray):
             reason = f"{name!r} is no tensor but a sequence or an empty optional, which has no form on the wire."
             raise UnsupportedError(reason, code="not-a-tensor", hint="Fetch its elements instead (SequenceAt).")
-    return {name: encode_tensor(array, encoding) for name, array in arrays.items()}
+        encoded[name] = encode_tensor(array, encoding)
+    return encoded

@@ -34,6 +34,10 @@ EXAMPLES: dict[type[wire.Message], dict[str, Any]] = {
     wire.StoredRunRequest: {"feeds": _FEEDS, "fetches": ["loss"]},
     wire.GradRequest: {"of": "loss", "wrt": ["x"], "feeds": _FEEDS, "encoding": "base64"},
     wire.VjpRequest: {"of": ["xy"], "wrt": ["x"], "feeds": _FEEDS, "cotangents": {"xy": [1.0, 0.5, -2.0]}},
+    wire.JvpRequest: {"of": ["xy"], "wrt": ["x"], "feeds": _FEEDS, "tangents": {"x": [1.0, 0.5, -2.0]}},
+    wire.HvpRequest: {"of": "loss", "wrt": ["x"], "feeds": _FEEDS, "tangents": {"x": [1.0, 0.5, -2.0]}},
+    wire.JacobianRequest: {"of": ["xy"], "wrt": ["x", "y"], "feeds": _FEEDS},
+    wire.HessianRequest: {"of": "loss", "wrt": ["x", "y"], "feeds": _FEEDS},
     wire.DeriveRequest: {"transform": "grad", "of": "loss", "wrt": ["x", "y"]},
 }
 

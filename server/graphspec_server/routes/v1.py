@@ -12,6 +12,7 @@ from starlette.responses import Response
 import graphspec as gs
 from graphspec_server import wire
 from graphspec_server.dataplane import DataPlane
+from graphspec_server.executor import Transform
 from graphspec_server.records import Record
 from graphspec_server.routes._answers import arrays_answer, json_answer
 from graphspec_server.routes._bodies import read_graph, read_message
@@ -26,8 +27,7 @@ async def run(request: Request) -> Response:
     media = answer_type(request, _RUNS)
     message = await read_message(request, wire.RunRequest, bulk=True)
     arrays = await _plane(request).run(message)
-    groups = {"outputs": arrays.outputs} | ({"gradients": arrays.derivatives} if message.grad else {})
-    return await arrays_answer(request, groups, media, message.encoding)
+    return await arrays_answer(request, arrays, media, message.encoding)
 
 
 async def run_stored(request: Request, graph_id: str) -> Response:
@@ -35,25 +35,37 @@ async def run_stored(request: Request, graph_id: str) -> Response:
     media = answer_type(request, _RUNS)
     message = await read_message(request, wire.StoredRunRequest, bulk=True)
     arrays = await _plane(request).run_stored(graph_id, message)
-    groups = {"outputs": arrays.outputs} | ({"gradients": arrays.derivatives} if message.grad else {})
-    return await arrays_answer(request, groups, media, message.encoding)
+    return await arrays_answer(request, arrays, media, message.encoding)
 
 
 async def grad(request: Request, graph_id: str) -> Response:
     """Outputs of a stored graph, and the gradients of one scalar."""
-    media = answer_type(request, _RUNS)
-    message = await read_message(request, wire.GradRequest, bulk=True)
-    arrays = await _plane(request).grad(graph_id, message)
-    groups = {"outputs": arrays.outputs, "gradients": arrays.derivatives}
-    return await arrays_answer(request, groups, media, message.encoding)
+    return await _derivative(request, graph_id, "grad", wire.GradRequest)
 
 
 async def vjp(request: Request, graph_id: str) -> Response:
     """Outputs of a stored graph, and vector-Jacobian products with the cotangents given."""
-    media = answer_type(request, _RUNS)
-    message = await read_message(request, wire.VjpRequest, bulk=True)
-    arrays = await _plane(request).vjp(graph_id, message)
-    return await arrays_answer(request, {"outputs": arrays.outputs, "vjp": arrays.derivatives}, media, message.encoding)
+    return await _derivative(request, graph_id, "vjp", wire.VjpRequest)
+
+
+async def jvp(request: Request, graph_id: str) -> Response:
+    """Outputs of a stored graph, and Jacobian-vector products with the tangents given."""
+    return await _derivative(request, graph_id, "jvp", wire.JvpRequest)
+
+
+async def hvp(request: Request, graph_id: str) -> Response:
+    """Outputs of a stored graph, the gradients of one scalar, and its Hessian's product with the tangents given."""
+    return await _derivative(request, graph_id, "hvp", wire.HvpRequest)
+
+
+async def jacobian(request: Request, graph_id: str) -> Response:
+    """Outputs of a stored graph, and whole Jacobians; a run for each element of the smaller side."""
+    return await _derivative(request, graph_id, "jacobian", wire.JacobianRequest)
+
+
+async def hessian(request: Request, graph_id: str) -> Response:
+    """Outputs of a stored graph, and the whole Hessian of one scalar; a run for each element of `wrt`."""
+    return await _derivative(request, graph_id, "hessian", wire.HessianRequest)
 
 
 async def validate(request: Request) -> Response:
@@ -114,6 +126,15 @@ def _operators() -> bytes:
 @functools.cache
 def _schema() -> bytes:
     return orjson.dumps(gs.json_schema())
+
+
+async def _derivative(
+    request: Request, graph_id: str, transform: Transform, kind: type[wire.GradRequest] | type[wire.JacobianRequest]
+) -> Response:
+    media = answer_type(request, _RUNS)
+    message = await read_message(request, kind, bulk=True)
+    arrays = await _plane(request).differentiate(graph_id, transform, message)
+    return await arrays_answer(request, arrays, media, message.encoding)
 
 
 def _stored(record: Record, new: bool) -> Response:
