@@ -13,7 +13,7 @@ from graphspec import dtypes
 from graphspec.errors import NotDifferentiable, ValidationError
 from graphspec.operators import functions, registry
 from graphspec.operators.expansions import expanded
-from graphspec.optimize import copied, propagate, upgraded
+from graphspec.optimize import copied, propagate, resolve_sequences, upgraded
 from graphspec.validation import validate
 
 # Rules speak the operators of this opset and later; older models are converted upward first.
@@ -37,6 +37,9 @@ def flat_copy(model: ir.Model, *, fold: bool) -> ir.Model:
         flat = copied(upgraded(flat, MIN_OPSET))
         NameFixPass()(flat)
         propagate(flat, fold=fold)
+        if resolve_sequences(flat):
+            NameFixPass()(flat)
+            propagate(flat, fold=fold)
     except (ValueError, onnx.shape_inference.InferenceError) as error:
         validate(model).raise_for_errors()
         raise ValidationError(f"The graph's types and shapes do not fit: {error}") from error

@@ -10,10 +10,11 @@ from onnx_ir.passes.common import (
 
 from graphspec.optimize.copying import copied
 from graphspec.optimize.propagate import RANDOM, propagate
+from graphspec.optimize.sequences import resolve_sequences
 from graphspec.optimize.simplify import simplify
 from graphspec.optimize.upgrade import upgraded
 
-__all__ = ["clean", "copied", "optimized", "propagate", "upgraded"]
+__all__ = ["clean", "copied", "optimized", "propagate", "resolve_sequences", "upgraded"]
 
 
 def optimized(model: ir.Model) -> ir.Model:
