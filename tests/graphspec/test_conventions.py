@@ -89,6 +89,7 @@ CONVENTIONS = [
     unary("Softplus far from 0", "y = Softplus(x)", [1000, -1000], [1, 0]),
     unary("Softmax of -inf beside a number", "s = Softmax(x) w = Constant<value = double[2] {1.0, 3.0}>() y = Mul(s, w)", [-INF, 0], [0, 0]),
     Convention("ScatterElements, max of equal values", II + "y = ScatterElements<reduction = \"max\">(x, i, u)", {"x": [3], "u": [3, 3]}, {"x": [1 / 3], "u": [1 / 3, 1 / 3]}),
+    Convention("ScatterElements, mul with a 0", II + 'y = ScatterElements<reduction = "mul">(x, i, u)', {"x": [3], "u": [0, 2]}, {"x": [0], "u": [6, 0]}),
     Convention("ScatterElements, add to the same place", II + "y = ScatterElements<reduction = \"add\">(x, i, u)", {"x": [1, 5], "u": [2, 3]}, {"x": [1, 1], "u": [1, 1]}),
     unary("Gather, duplicates", II + "y = Gather(x, i)", [1, 5], [2, 0]),
     unary("Det of a singular matrix", "y = Det(x)", [[1, 2], [2, 4]], [[4, -2], [-2, 1]]),

@@ -23,12 +23,11 @@ def _scatter(reduction: str, order: int = 2) -> list[Sample]:
     """Both scatters with duplicate indices and one reduction, with respect to data and updates."""
     apart = Floats((2, 3), apart=True)
     both = {"reduction": reduction}
-    wrt = (0,) if reduction == "mul" else None  # the updates' rule for mul is not written yet
     data = Floats((4, 3), -2, 2, apart=True)
     return [
-        Sample("ScatterElements", (data, REPEATED, apart), both, id=reduction, order=order, wrt=wrt),
-        Sample("ScatterND", (data, ROWS, Floats((3, 3), apart=True)), both, id=reduction, order=order, wrt=wrt),
-        Sample("ScatterND", (data, PAIRS, Floats((3,), apart=True)), both, id=f"{reduction}-elements", wrt=wrt),
+        Sample("ScatterElements", (data, REPEATED, apart), both, id=reduction, order=order),
+        Sample("ScatterND", (data, ROWS, Floats((3, 3), apart=True)), both, id=reduction, order=order),
+        Sample("ScatterND", (data, PAIRS, Floats((3,), apart=True)), both, id=f"{reduction}-elements"),
     ]
 
 

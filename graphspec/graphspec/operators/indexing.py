@@ -207,7 +207,7 @@ def _scatter_vjp(
 
     none: d(data) = dY, zero where an update went; d(updates) = dY read there.
     add: d(data) = dY; d(updates) = dY read there.
-    mul: d(data) = dY × the product of the updates; d(updates) needs products of all but one, not written yet.
+    mul: d(data) = dY × the product of the updates; d(updates) = dY × data × the product of the others.
     max, min: dY, split evenly among the data element and the updates that are equal to the result.
     """
     if reduction == "none":
@@ -215,10 +215,29 @@ def _scatter_vjp(
     if reduction == "add":
         return dY, ZERO, read(dY)
     if reduction == "mul":
-        return op.Mul(dY, write(op.ones_like(data), updates, "mul")), ZERO, None
+        others = op.Mul(read(data), _product_of_others(op, data, updates, read))
+        return op.Mul(dY, write(op.ones_like(data), updates, "mul")), ZERO, op.Mul(read(dY), others)
     kept, won = op.Equal(data, Y), op.Equal(updates, read(Y))
     dtype: ir.DataType = op.dtype(data)
     winners = write(op.cast(kept, dtype), op.cast(won, dtype), "add")
     share = op.Div(dY, winners)
     zero = op.scalar(0, data)
     return op.Where(kept, share, zero), ZERO, op.Where(won, read(share), zero)
+
+
+def _product_of_others(op: Builder, data: Value, updates: Value, read: Any) -> Value:
+    """For each update the product of the others that went to the same place: a table of all pairs, exact where some are 0.
+
+    No quotient of the whole product would do: it fails at 0, and a case for that has no second derivative there.
+    """  # noqa: E501
+    zero, one = op.const(np.int64(0)), op.const(np.int64(1))
+    numbers = op.Reshape(op.Range(zero, op.size(data), one), op.shape(data), allowzero=1)
+    place = op.reshape(read(numbers), [-1])
+    count = op.reshape(op.size(updates), [])
+    order = op.Range(zero, count, one)
+    rows, columns = op.ints([1]), op.ints([0])
+    same = op.Equal(op.Unsqueeze(place, rows), op.Unsqueeze(place, columns))
+    itself = op.Equal(op.Unsqueeze(order, rows), op.Unsqueeze(order, columns))
+    flat = op.Unsqueeze(op.reshape(updates, [-1]), columns)
+    table = op.Where(op.And(same, op.Not(itself)), flat, op.scalar(1, updates))
+    return op.reshape_like(op.ReduceProd(table, rows, keepdims=0), updates)
