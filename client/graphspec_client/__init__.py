@@ -23,7 +23,7 @@ Any ONNX model::
 """
 
 from graphspec_client import functions
-from graphspec_client._answers import Answer, Description, Report, ValueInfo
+from graphspec_client._answers import Answer, Description, Matrices, Report, ValueInfo
 from graphspec_client._async_client import AsyncClient, AsyncModel
 from graphspec_client._client import Client, Model
 from graphspec_client._default import default_client, set_default_client
@@ -70,6 +70,7 @@ __all__ = [
     "InvalidGraph",
     "InvalidRequest",
     "LimitExceeded",
+    "Matrices",
     "Model",
     "NoGradientRule",
     "NotDifferentiable",

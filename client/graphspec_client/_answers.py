@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphspec_client._codec import Array, decode
 from graphspec_client._exceptions import InvalidGraph, Problem, ProtocolError
 
-GROUPS = ("outputs", "gradients", "vjp")
+GROUPS = ("outputs", "gradients", "vjp", "jvp", "hvp")
 
 
 class Answer(dict[str, Array]):
@@ -22,6 +22,8 @@ class Answer(dict[str, Array]):
         outputs: The outputs, or the values fetched.
         gradients: The gradients by the names of ``wrt``; empty where none were asked for.
         vjp: The vector-Jacobian products by the names of ``wrt``; empty where none were asked for.
+        jvp: The Jacobian-vector products by the names of ``of``; empty where none were asked for.
+        hvp: The products of the Hessian with a vector by the names of ``wrt``; empty where none were asked for.
     """
 
     def __init__(
@@ -31,10 +33,14 @@ class Answer(dict[str, Array]):
         outputs: Mapping[str, Array] | None = None,
         gradients: Mapping[str, Array] | None = None,
         vjp: Mapping[str, Array] | None = None,
+        jvp: Mapping[str, Array] | None = None,
+        hvp: Mapping[str, Array] | None = None,
     ) -> None:
         self.outputs: dict[str, Array] = dict(outputs or {})
         self.gradients: dict[str, Array] = dict(gradients or {})
         self.vjp: dict[str, Array] = dict(vjp or {})
+        self.jvp: dict[str, Array] = dict(jvp or {})
+        self.hvp: dict[str, Array] = dict(hvp or {})
         super().__init__(getattr(self, wanted))
 
     @classmethod
@@ -64,6 +70,46 @@ class Answer(dict[str, Array]):
         if wanted not in groups:
             raise ProtocolError(f"The answer has no {wanted!r}.")
         return cls(wanted, **{group: groups[group] for group in GROUPS if group in groups})
+
+
+class Matrices(dict[str, dict[str, Array]]):
+    """Whole Jacobians, or the parts of a Hessian, by two names: ``model.jacobian(...)["y"]["x"]``.
+
+    Attributes:
+        outputs: The outputs, or the values fetched.
+    """
+
+    def __init__(self, matrices: Mapping[str, Mapping[str, Array]], outputs: Mapping[str, Array]) -> None:
+        self.outputs: dict[str, Array] = dict(outputs)
+        super().__init__({y: dict(parts) for y, parts in matrices.items()})
+
+    @classmethod
+    def from_json(cls, body: Any, wanted: str) -> Matrices:
+        """The matrices in the body of a reply.
+
+        Raises:
+            ProtocolError: It has none.
+        """
+        try:
+            matrices = {y: {x: decode(part) for x, part in parts.items()} for y, parts in body[wanted].items()}
+            return cls(matrices, {name: decode(tensor) for name, tensor in body["outputs"].items()})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ProtocolError(f"The answer cannot be read: {error!r}") from None
+
+    @classmethod
+    def from_groups(
+        cls, groups: Mapping[str, Mapping[str, Array]], wanted: str, of: Sequence[str], wrt: Sequence[str]
+    ) -> Matrices:
+        """The matrices in the arrays of a reply, where they are called ``y/x``.
+
+        Raises:
+            ProtocolError: They are not those that were asked for.
+        """
+        found = groups.get(wanted, {})
+        try:
+            return cls({y: {x: found[f"{y}/{x}"] for x in wrt} for y in of}, groups.get("outputs", {}))
+        except KeyError as error:
+            raise ProtocolError(f"The answer has no {wanted} {error}.") from None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from graphspec_client import _evaluation, _requests
+from graphspec_client import _derivatives, _evaluation, _requests
 from graphspec_client._base import DEFAULT_TIMEOUT, DEFAULT_URL, BaseClient, BaseModel
 from graphspec_client._function import Transform, call_flow, grad_flow, value_and_grad_flow
 from graphspec_client._inprocess import InProcess
@@ -21,6 +21,10 @@ class AsyncModel(BaseModel):
     grad = awaiting(_requests.grad)
     value_and_grad = awaiting(_requests.value_and_grad)
     vjp = awaiting(_requests.vjp)
+    jvp = awaiting(_derivatives.jvp)
+    hvp = awaiting(_derivatives.hvp)
+    jacobian = awaiting(_derivatives.jacobian)
+    hessian = awaiting(_derivatives.hessian)
     dumps = awaiting(_requests.dumps)
     document = awaiting(_requests.document)
     save = awaiting(_requests.save)

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from graphspec_client import _evaluation, _requests
+from graphspec_client import _derivatives, _evaluation, _requests
 from graphspec_client._base import DEFAULT_TIMEOUT, DEFAULT_URL, BaseClient, BaseModel
 from graphspec_client._function import Function, Transform, grad_flow, value_and_grad_flow
 from graphspec_client._inprocess import InProcessBlocking
@@ -21,6 +21,10 @@ class Model(BaseModel):
     grad = blocking(_requests.grad)
     value_and_grad = blocking(_requests.value_and_grad)
     vjp = blocking(_requests.vjp)
+    jvp = blocking(_derivatives.jvp)
+    hvp = blocking(_derivatives.hvp)
+    jacobian = blocking(_derivatives.jacobian)
+    hessian = blocking(_derivatives.hessian)
     dumps = blocking(_requests.dumps)
     document = blocking(_requests.document)
     save = blocking(_requests.save)
@@ -30,8 +34,9 @@ class Model(BaseModel):
         """A derivative of the graph as a stored graph of its own.
 
         Args:
-            transform: ``"grad"`` of one scalar (outputs ``x_grad``), or ``"vjp"`` (inputs ``y_cotangent``, outputs
-                ``x_vjp``).
+            transform: ``"grad"`` of one scalar (outputs ``x_grad``), ``"vjp"`` (inputs ``y_cotangent``, outputs
+                ``x_vjp``), ``"jvp"`` (inputs ``x_tangent``, outputs ``y_jvp``), or ``"hvp"`` of one scalar (inputs
+                ``x_tangent``, outputs ``x_grad`` and ``x_hvp``).
             of: What to differentiate.
             wrt: What to differentiate with respect to.
         """

@@ -80,8 +80,19 @@ def ask(wanted: str, path: str, body: Mapping[str, Any], **tensors: Feeds | None
         wanted: The group of tensors that the answer is about.
         path: Where to send it.
         body: The rest of the request; entries that are ``None`` are left out.
-        **tensors: The tensors by group (``feeds``, ``parameters``, ``cotangents``) and name.
+        **tensors: The tensors by group (``feeds``, ``parameters``, ``cotangents``, ``tangents``) and name.
     """
+    reply = yield from exchange(path, body, tensors)
+    try:
+        if reply.headers.get("content-type", "").startswith(_bulk.SAFETENSORS):
+            return Answer.from_groups(_bulk.unpack(reply.content), wanted)
+        return Answer.from_json(reply.json(), wanted)
+    except CodecError as error:
+        raise ProtocolError(f"The answer cannot be read: {error}", status=reply.status) from None
+
+
+def exchange(path: str, body: Mapping[str, Any], tensors: Mapping[str, Feeds | None]) -> Flow[Reply]:
+    """A call with tensors, in the form that fits them, and the reply."""
     groups = {group: dict(values) for group, values in tensors.items() if values}
     kept = {key: value for key, value in body.items() if value is not None}
     try:
@@ -91,12 +102,7 @@ def ask(wanted: str, path: str, body: Mapping[str, Any], **tensors: Feeds | None
         if not any(problem.code == "encoding" for problem in error.problems):
             raise
         reply = yield post(path, {**kept, **{group: encode_feeds(values) for group, values in groups.items()}})
-    try:
-        if reply.headers.get("content-type", "").startswith(_bulk.SAFETENSORS):
-            return Answer.from_groups(_bulk.unpack(reply.content), wanted)
-        return Answer.from_json(reply.json(), wanted)
-    except CodecError as error:
-        raise ProtocolError(f"The answer cannot be read: {error}", status=reply.status) from None
+    return reply
 
 
 def _with_tensors(path: str, body: dict[str, Any], groups: dict[str, dict[str, Any]]) -> Call:
@@ -312,7 +318,7 @@ def vjp(
 
 def derive_stored(_model: Stored, transform: str, *, of: Names, wrt: Names) -> Flow[Description]:
     """A derivative of the graph as a stored graph of its own."""
-    target = names(of) if transform != "grad" else of
+    target = of if transform in ("grad", "hvp") else names(of)
     reply = yield post(f"/v1/graphs/{_model.id}/derive", {"transform": transform, "of": target, "wrt": names(wrt)})
     return Description.from_json(reply.json())
 

@@ -11,7 +11,7 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from graphspec_client import Client, CodecError, ProtocolError, _bulk, tensor
+from graphspec_client import Client, CodecError, Matrices, ProtocolError, _bulk, tensor
 
 NUMBERS = "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64"
 DTYPES = [*NUMBERS.split(), "bool", "complex64"]
@@ -99,6 +99,33 @@ def test_there_and_back(both, rng):
     np.testing.assert_array_equal(products.outputs["y"], x * 2)
     gradients = both(lambda c: c.run(MODEL, {"x": x, "s": "text"}, ["loss"], of="loss", wrt="x")).gradients
     np.testing.assert_array_equal(gradients["x"], np.full(x.shape, 2, "f4"))
+
+
+def test_forward_mode_there_and_back(both, rng):
+    x, tangent = rng.normal(size=(2, 300, 100)).astype("f4")
+    model = both(lambda c: c.load(MODEL))
+    products = both.wait(model.jvp({"x": x, "s": ""}, tangents={"x": tangent, "w": 3}, of=["y"], fetches=[]))
+    np.testing.assert_allclose(products["y"], tangent * 2 + x * 3, rtol=1e-6, atol=1e-6)
+    found = both.wait(model.jacobian({"x": x, "s": ""}, of=["y", "loss"], wrt="w", fetches=["loss"]))
+    np.testing.assert_array_equal(found["y"]["w"], x)
+    np.testing.assert_allclose(found["loss"]["w"], x.sum(), rtol=1e-3, atol=1e-2)
+    assert list(found.outputs) == ["loss"]
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"outputs": {}, "jacobian": 5}', b'{"outputs": {}, "jacobian": {"y": 1}}'])
+def test_an_answer_without_matrices(body):
+    description = {"id": "0" * 64, "name": "", "inputs": {}, "parameters": {}, "outputs": {}}
+
+    def handler(request):
+        return httpx.Response(200, content=body if "jacobian" in str(request.url) else json.dumps(description).encode())
+
+    with Client(transport=httpx.MockTransport(handler)) as client, pytest.raises(ProtocolError):
+        client.graph("0" * 64).jacobian({}, of="y", wrt="x")
+
+
+def test_a_matrix_missing_in_bulk():
+    with pytest.raises(ProtocolError, match="y/x"):
+        Matrices.from_groups({"jacobian": {"y/z": np.zeros(1)}}, "jacobian", ["y"], ["x"])
 
 
 def test_an_answer_that_the_form_has_no_place_for(both, rng):

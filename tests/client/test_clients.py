@@ -13,7 +13,16 @@ import pytest
 from onnx import helper
 
 import graphspec_client
-from graphspec_client import AsyncClient, AsyncModel, Client, Model, default_client, set_default_client, tensor
+from graphspec_client import (
+    AsyncClient,
+    AsyncModel,
+    Client,
+    Matrices,
+    Model,
+    default_client,
+    set_default_client,
+    tensor,
+)
 
 DOCUMENT = {
     "graphspec": 1,
@@ -96,6 +105,45 @@ def test_derivatives_of_a_stored_graph(both, rng):
     np.testing.assert_allclose(overridden["w"], X.T @ np.ones_like(Y), rtol=1e-5, atol=1e-6)
 
 
+def test_forward_mode_of_a_stored_graph(both, rng):
+    model = both(lambda c: c.load(DOCUMENT))
+    x, w = rng.normal(size=X.shape).astype("f4"), rng.normal(size=W.shape).astype("f4")
+    products = both.wait(model.jvp({"x": X}, tangents={"x": x, "w": w}, of=["y", "loss"], fetches="h"))
+    expected = (1 - Y**2) * (x @ W + X @ w)
+    np.testing.assert_allclose(products["y"], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(products["loss"], expected.sum(), rtol=1e-5, atol=1e-5)
+    assert list(products) == ["y", "loss"]
+    assert list(products.outputs) == ["h"]
+    assert products.jvp == products
+    products = both.wait(model.hvp({"x": X}, tangents={"w": w}, of="loss"))
+    np.testing.assert_allclose(products["w"], X.T @ (-2 * Y * (1 - Y**2) * (X @ w)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(products.gradients["w"], X.T @ (1 - Y**2), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(products.outputs["loss"], Y.sum(), rtol=1e-5, atol=1e-6)
+    overridden = both.wait(model.jvp({"x": X}, tangents={"x": x}, of="y", wrt="x", parameters={"w": 0 * W}))
+    np.testing.assert_array_equal(overridden["y"], 0 * Y)
+
+
+def test_whole_matrices_of_a_stored_graph(both):
+    model = both(lambda c: c.load(DOCUMENT))
+    found = both.wait(model.jacobian({"x": X}, of=["y", "loss"], wrt=["x", "w"]))
+    assert isinstance(found, Matrices)
+    assert [list(found), list(found["y"])] == [["y", "loss"], ["x", "w"]]
+    slope = 1 - Y**2
+    np.testing.assert_allclose(found["y"]["x"], np.einsum("nj,kj,nm->njmk", slope, W, np.eye(2)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["loss"]["w"], X.T @ slope, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.outputs["y"], Y, rtol=1e-6)
+    found = both.wait(model.hessian({"x": X}, of="loss", wrt="w", fetches=[]))
+    expected = np.einsum("nj,ni,nk,jl->ijkl", -2 * Y * slope, X, X, np.eye(2))
+    np.testing.assert_allclose(found["w"]["w"], expected, rtol=1e-4, atol=1e-5)
+    assert found.outputs == {}
+
+
+def test_a_scalar_is_wanted_for_a_hessian(both):
+    model = both(lambda c: c.load(DOCUMENT))
+    with pytest.raises(graphspec_client.GraphSpecClientError, match="scalar"):
+        both.wait(model.hessian({"x": X}, of="y", wrt="w"))
+
+
 def test_a_derived_graph_saved_in_each_form(both, tmp_path):
     model = both(lambda c: c.load(DOCUMENT))
     derived = both.wait(model.derive("grad", of="loss", wrt=["w"]))
@@ -116,6 +164,10 @@ def test_a_derived_graph_saved_in_each_form(both, tmp_path):
         both.wait(derived.dumps("pickle"))
     products = both.wait(model.derive("vjp", of=["y"], wrt=["x"]))
     assert "y_cotangent" in products.inputs
+    products = both.wait(model.derive("jvp", of="y", wrt="x"))
+    assert "x_tangent" in products.inputs
+    assert list(products.outputs)[-1] == "y_jvp"
+    assert list(both.wait(model.derive("hvp", of="loss", wrt="x")).outputs)[-2:] == ["x_grad", "x_hvp"]
 
 
 def test_a_deleted_graph_is_gone(both):
