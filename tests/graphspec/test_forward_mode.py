@@ -482,3 +482,23 @@ def test_a_missing_rule_names_operator_and_node(kind: str, monkeypatch: pytest.M
 def test_a_mode_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="backward"):
         gs.jacobian(text(LOOKUP), {}, ["y"], ["v"], mode="backward")  # type: ignore[arg-type]
+
+
+BODIES = {
+    "If": """g (T[3] x, bool c) => (T[3] y) { y = If (c) <
+        then_branch = t () => (T[3] a) { b = Mul(x, x)
+        a = Mul(b, x) }, else_branch = e () => (T[3] d) { d = Identity(x) }> }""",
+    "Loop": """g (T[3] x, bool c) => (T[3] y) <int64 n = {2}> { z = Identity(x)
+        y = Loop (n, c, z) <body = b (int64 i, bool d, T[3] s) => (bool e, T[3] t)
+        { e = Identity(d)
+        t = Mul(s, x) }> }""",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(BODIES))
+def test_forward_mode_goes_through_control_flow(kind: str, rng: np.random.Generator) -> None:
+    """Both compute the cube."""
+    x, v = rng.standard_normal((2, 3))
+    derived = gs.jvp(text(BODIES[kind]), ["y"], ["x"])
+    found = gs.Session(derived).run({"x": x, "c": np.array(True), "x_tangent": v})
+    np.testing.assert_allclose(found["y_jvp"], 3 * x**2 * v, rtol=1e-12)
