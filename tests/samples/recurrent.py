@@ -1,10 +1,12 @@
-"""Samples of the recurrent networks; their derivative rules are not written yet."""
+"""Samples of the recurrent networks."""
 
 import numpy as np
 
 from samples.sample import Floats as F
 from samples.sample import Sample
 
+# No pre-activation of the samples lies within a step of differences of it.
+CLIP = {"RNN": 0.5, "GRU": 0.5, "LSTM": 1.6}
 LENGTHS = np.array([4, 2, 3], dtype=np.int32)
 
 
@@ -19,7 +21,9 @@ def _sample(
 ) -> Sample:
     inputs = (*_inputs(gates, directions, layout=int(attributes.get("layout", 0))), *more)
     outputs = 3 if op_type == "LSTM" else 2
-    return Sample(op_type, inputs, {"hidden_size": 5, **attributes}, id=id, outputs=outputs, of=(), opset=21)
+    return Sample(
+        op_type, inputs, {"hidden_size": 5, **attributes}, id=id, outputs=outputs, of=tuple(range(outputs)), opset=21
+    )
 
 
 SAMPLES = [
@@ -32,13 +36,18 @@ SAMPLES = [
         _sample(op_type, gates, "lengths", 1, (LENGTHS,)),
         _sample(op_type, gates, "lengths-both", 2, (LENGTHS, F((2, 3, 5))), direction="bidirectional"),
         _sample(op_type, gates, "initial", 1, (None, F((1, 3, 5)))),
-        _sample(op_type, gates, "clip", clip=0.5),
+        _sample(op_type, gates, "clip", clip=CLIP[op_type]),
     )
 ] + [
     _sample("GRU", 3, "linear-before-reset", linear_before_reset=1),
     _sample("GRU", 3, "activations", activations=["HardSigmoid", "Softsign"]),
     _sample("LSTM", 4, "peepholes", 1, (LENGTHS, F((1, 3, 5)), F((1, 3, 5)), F((1, 15)))),
     _sample("LSTM", 4, "input-forget", input_forget=1),
+    _sample("LSTM", 4, "input-forget-peepholes", 2, (None, None, None, F((2, 15))), input_forget=1, direction="bidirectional"),
+    _sample("GRU", 3, "linear-before-reset-both", 2, (LENGTHS,), linear_before_reset=1, direction="bidirectional"),
+    _sample("RNN", 1, "lengths-reverse", 1, (LENGTHS,), direction="reverse"),
+    *(_sample("RNN", 1, f"{name.lower()}", activations=[name]) for name in
+      ("Relu", "Sigmoid", "Affine", "ScaledTanh", "HardSigmoid", "Elu", "Softsign", "Softplus")),
     _sample("LSTM", 4, "activations", activations=["Sigmoid", "Relu", "ScaledTanh"], activation_alpha=[0.7], activation_beta=[0.4]),
     _sample("RNN", 1, "activation", activations=["LeakyRelu"], activation_alpha=[0.3]),
 ]  # fmt: skip

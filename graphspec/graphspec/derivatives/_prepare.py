@@ -10,8 +10,10 @@ import onnx_ir as ir
 from onnx_ir.passes.common import NameFixPass
 
 from graphspec import dtypes
+from graphspec.derivatives import _recurrent
 from graphspec.errors import NotDifferentiable, ValidationError
 from graphspec.operators import functions, registry
+from graphspec.operators.builder import Builder
 from graphspec.operators.expansions import expanded
 from graphspec.optimize import copied, propagate, resolve_sequences, upgraded
 from graphspec.validation import validate
@@ -164,6 +166,15 @@ def leading_to(graph: ir.Graph, of: Sequence[ir.Value]) -> set[ir.Value]:
     return needed
 
 
+def builder_of(model: ir.Model) -> Builder:
+    """A builder for nodes of the model's main graph; it knows every name that is taken."""
+    names = {v.name for v in ir.convenience.create_value_mapping(model.graph).values() if v.name}
+    names.update(n.name for n in model.graph.all_nodes() if n.name)
+    for graph in model.graph.subgraphs():
+        names.update(v.name for v in ir.convenience.create_value_mapping(graph).values() if v.name)
+    return Builder(model.graph.opset_imports, names, model.ir_version)
+
+
 def expand_ruleless(flat: ir.Model, of: Sequence[str], wrt: Sequence[str]) -> None:
     """Replace, in place, the nodes between ``wrt`` and ``of`` that have no rule but a body, until none is left."""
     for _ in range(_MAX_NESTING):
@@ -179,7 +190,10 @@ def expand_ruleless(flat: ir.Model, of: Sequence[str], wrt: Sequence[str]) -> No
             entry = registry.find(node.op_type, node.domain, opset)
             return node in active and (entry is None or (entry.rule is None and not entry.through_subgraphs))
 
-        if not functions.expand_bodies(flat, wanted):
+        networks = [node for node in flat.graph.all_nodes() if node in active and _recurrent.is_recurrent(node)]
+        for node in networks:
+            _recurrent.expand(builder_of(flat), node)
+        if not functions.expand_bodies(flat, wanted) and not networks:
             return
         NameFixPass()(flat)
         propagate(flat)

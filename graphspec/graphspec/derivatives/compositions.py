@@ -83,7 +83,7 @@ def _reverse(model: ir.Model, of: Sequence[str], wrt: Sequence[str], kind: str) 
     values = ir.convenience.create_value_mapping(graph)
     sources, targets = [values[n] for n in of], [values[n] for n in wrt]
 
-    op = builder_of(derived)
+    op = prepare.builder_of(derived)
     taken = frozenset(op.names)
     names = []
     seeds = {y: op.ones_like(y) if kind == "grad" else _cotangent_input(graph, op, y) for y in sources}
@@ -105,15 +105,6 @@ def _reverse(model: ir.Model, of: Sequence[str], wrt: Sequence[str], kind: str) 
 def listed(names: Sequence[str]) -> list[str]:
     """Names, where one alone may be given as it is."""
     return [names] if isinstance(names, str) else list(names)
-
-
-def builder_of(model: ir.Model) -> Builder:
-    """A builder for nodes of the model's main graph; it knows every name that is taken."""
-    names = {v.name for v in ir.convenience.create_value_mapping(model.graph).values() if v.name}
-    names.update(n.name for n in model.graph.all_nodes() if n.name)
-    for graph in model.graph.subgraphs():
-        names.update(v.name for v in ir.convenience.create_value_mapping(graph).values() if v.name)
-    return Builder(model.graph.opset_imports, names, model.ir_version)
 
 
 def check_scalar(value: ir.Value) -> None:

@@ -48,7 +48,7 @@ def jvp(model: ir.Model, of: Sequence[str], wrt: Sequence[str]) -> ir.Model:
     reverse.connected(graph, sources, targets)
     graph.outputs.extend(y for y in sources if y not in graph.outputs)
     # Before any name is given out: expansions may give new names, but never change one.
-    taken = frozenset(compositions.builder_of(derived).names)
+    taken = frozenset(prepare.builder_of(derived).names)
     inputs, outputs = len(graph.inputs), len(graph.outputs)
 
     pulled = _pull(derived, of, wrt, [_input(derived, y, "cotangent") for y in of], "vjp")
@@ -58,7 +58,7 @@ def jvp(model: ir.Model, of: Sequence[str], wrt: Sequence[str]) -> ir.Model:
     # The transpose's results have the cotangents' names in them; they are renamed after what they are.
     pushed = _pull(derived, pulled, cotangents, tangents, "vjp")
     values = ir.convenience.create_value_mapping(graph)
-    op = compositions.builder_of(derived)
+    op = prepare.builder_of(derived)
     names = []
     for y, result in zip(of, pushed, strict=True):
         values[result].name = op.fresh(f"{y}_jvp")
@@ -100,7 +100,7 @@ def hvp(model: ir.Model, of: str, wrt: Sequence[str]) -> ir.Model:
     reverse.connected(graph, sources, targets)
     _independent(graph, targets)
     graph.outputs.extend(y for y in sources if y not in graph.outputs)
-    taken = frozenset(compositions.builder_of(derived).names)
+    taken = frozenset(prepare.builder_of(derived).names)
 
     gradients = _pull(derived, [scalar], wrt, [lambda op, y: op.ones_like(y)], "grad")
     propagate(derived)
@@ -129,7 +129,7 @@ def _pull(model: ir.Model, of: Sequence[str], wrt: Sequence[str], seeds: Sequenc
     prepare.expand_ruleless(model, of, wrt)
     values = ir.convenience.create_value_mapping(graph)
     targets = [values[name] for name in wrt]
-    op = compositions.builder_of(model)
+    op = prepare.builder_of(model)
     cotangents = {values[name]: seed(op, values[name]) for name, seed in zip(of, seeds, strict=True)}
     names = []
     for x, dX in zip(targets, reverse.backward(graph, cotangents, targets, op), strict=True):
@@ -147,7 +147,7 @@ def _stand_in(model: ir.Model, cotangents: dict[str, str]) -> None:
     """Take the cotangents from the inputs; a rule may have left one where only its shape or type counts."""
     graph = model.graph
     values = ir.convenience.create_value_mapping(graph)
-    op = compositions.builder_of(model)
+    op = prepare.builder_of(model)
     for name, y in cotangents.items():
         cotangent = values[name]
         if cotangent.uses():

@@ -1,4 +1,7 @@
-"""Recurrent networks: RNN, GRU and LSTM, a step of NumPy per element of the sequence."""
+"""Recurrent networks: RNN, GRU and LSTM, a step of NumPy per element of the sequence.
+
+Their derivatives are those of a Scan, which the transforms put in their place.
+"""
 
 from __future__ import annotations
 
@@ -135,16 +138,29 @@ def _prepare(
     return _Run(X, lengths, directions, hidden, direction == "reverse", bound, clip, layout)
 
 
-def _bind(names: list[str], alphas: list[float], betas: list[float]) -> list[Callable[[Array], Array]]:
-    """The functions, each with its own alpha and beta; the lists are used up in the order of the names."""
-    bound: list[Callable[[Array], Array]] = []
+def with_parameters(names: Sequence[str], alphas: list[float], betas: list[float]) -> list[tuple[str, float, float]]:
+    """Each activation with its own alpha and beta; the lists are used up in the order of the names.
+
+    Raises:
+        ValueError: A name is unknown.
+    """
+    found = []
     for name in names:
         if name.lower() not in _ACTIVATIONS:
             raise ValueError(f"activation {name!r} is unknown; there are {', '.join(sorted(_ACTIVATIONS))}")
-        function, alpha, beta = _ACTIVATIONS[name.lower()]
+        _, alpha, beta = _ACTIVATIONS[name.lower()]
         # A function that takes no alpha or beta uses none of the list up.
         a = alphas.pop(0) if alphas and alpha is not None else alpha or 0.0
         b = betas.pop(0) if betas and beta is not None else beta or 0.0
+        found.append((name, a, b))
+    return found
+
+
+def _bind(names: list[str], alphas: list[float], betas: list[float]) -> list[Callable[[Array], Array]]:
+    """The functions, their parameters bound."""
+    bound: list[Callable[[Array], Array]] = []
+    for name, a, b in with_parameters(names, alphas, betas):
+        function = _ACTIVATIONS[name.lower()][0]
         bound.append(lambda x, f=function, a=a, b=b: np.asarray(f(x, a, b)).astype(x.dtype, copy=False))  # type: ignore[misc]
     return bound
 
@@ -160,7 +176,7 @@ def _biases(B: Array | None, run: _Run, gates: int) -> Array:
     return np.zeros((run.directions, 2 * gates * run.hidden), run.X.dtype) if B is None else B
 
 
-@operator("RNN", since=1)
+@operator("RNN", since=1, through_subgraphs=True)
 def rnn(
     X: Array, W: Array, R: Array, B: Array | None = None, sequence_lens: Array | None = None,
     initial_h: Array | None = None, *, activation_alpha: list[float] | None = None,
@@ -191,7 +207,7 @@ def rnn(
     return Y, Y_h
 
 
-@operator("GRU", since=1)
+@operator("GRU", since=1, through_subgraphs=True)
 def gru(
     X: Array, W: Array, R: Array, B: Array | None = None, sequence_lens: Array | None = None,
     initial_h: Array | None = None, *, activation_alpha: list[float] | None = None,
@@ -235,7 +251,7 @@ def gru(
     return Y, Y_h
 
 
-@operator("LSTM", since=1)
+@operator("LSTM", since=1, through_subgraphs=True)
 def lstm(
     X: Array, W: Array, R: Array, B: Array | None = None, sequence_lens: Array | None = None,
     initial_h: Array | None = None, initial_c: Array | None = None, P: Array | None = None, *,
