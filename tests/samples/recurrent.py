@@ -46,8 +46,6 @@ SAMPLES = [
     _sample("LSTM", 4, "input-forget-peepholes", 2, (None, None, None, F((2, 15))), input_forget=1, direction="bidirectional"),
     _sample("GRU", 3, "linear-before-reset-both", 2, (LENGTHS,), linear_before_reset=1, direction="bidirectional"),
     _sample("RNN", 1, "lengths-reverse", 1, (LENGTHS,), direction="reverse"),
-    *(_sample("RNN", 1, f"{name.lower()}", activations=[name]) for name in
-      ("Relu", "Sigmoid", "Affine", "ScaledTanh", "HardSigmoid", "Elu", "Softplus")),
     _sample("LSTM", 4, "activations", activations=["Sigmoid", "Relu", "ScaledTanh"], activation_alpha=[0.7], activation_beta=[0.4]),
     _sample("RNN", 1, "activation", activations=["LeakyRelu"], activation_alpha=[0.3]),
 ]  # fmt: skip
