@@ -18,6 +18,7 @@ FOLDERS = ("graphspec", "server", "client")
 TARGETS = ("demo", "serve", "test", "lint", "types", "format", "clean", "setup", "help")
 LONGEST = 450
 LONG_FILES = {
+    "tests/graphspec/test_forward_mode.py": "tables of models, with one check for each kind of derivative",
     "tests/graphspec/test_validation.py": "a table: every finding with a graph that leads to it",
     "tests/graphspec/test_interchange_refusals.py": "a table: every refusal with what leads to it",
 }
