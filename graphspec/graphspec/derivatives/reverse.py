@@ -92,7 +92,7 @@ def _pull(
             raise _no_rule(node, graph, i, "its rule does not cover this input yet")
         dX = op.unbroadcast(dX, value)
         if dX.dtype is not None and dX.dtype != value.dtype:
-            raise AssertionError(f"rule of {entry!r} gives {dX.dtype} for {value.dtype}")
+            raise _no_rule(node, graph, i, f"its rule gives {dX.dtype} for a value of {value.dtype}")
         pulled.append((value, dX))
     return pulled
 
