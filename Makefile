@@ -1,14 +1,16 @@
 # Every target works alone on a fresh clone: Python 3.11 or newer and make are all it takes.
 PYTHON ?= python3
 WORKERS ?= auto
+# The tests that are run, as pytest's -m reads it: empty runs all of them.
+SELECT ?= not slow
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint types format docs clean
+.PHONY: help setup demo serve test test-slow lint types format docs clean
 
 help:  ## what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | awk '{ name = $$1; sub(/^[a-z]+ /, ""); printf "make %-8s%s\n", name, $$0 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | awk '{ name = $$1; sub(/^[a-z-]+ /, ""); printf "make %-10s%s\n", name, $$0 }'
 
 setup: $(READY)  ## .venv with everything in it; the other targets do this by themselves
 
@@ -26,7 +28,10 @@ serve: $(READY)  ## the service on http://127.0.0.1:8000, its docs at /docs
 	@$(BIN)/graphspec-server
 
 test: lint types  ## lint, types and the test suite
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 -m "$(SELECT)"
+
+test-slow: SELECT = slow
+test-slow: test  ## the long sets that `make test` leaves out
 
 lint: $(READY)  ## ruff: rules and format
 	@$(BIN)/ruff check .
