@@ -8,9 +8,10 @@ import httpx
 
 from graphspec_client import _derivatives, _evaluation, _requests
 from graphspec_client._base import DEFAULT_TIMEOUT, DEFAULT_URL, BaseClient, BaseModel
-from graphspec_client._function import Transform, call_flow, grad_flow, value_and_grad_flow
+from graphspec_client._function import Function, as_function
 from graphspec_client._inprocess import InProcess
 from graphspec_client._requests import Call, Flow, Names, Reply, T
+from graphspec_client._transforms import Transforms
 from graphspec_client._verbs import awaiting, drive_async
 
 
@@ -18,9 +19,9 @@ class AsyncModel(BaseModel):
     """A stored graph: as `Model`, with coroutines for methods."""
 
     run = awaiting(_requests.run_stored)
-    grad = awaiting(_requests.grad)
-    value_and_grad = awaiting(_requests.value_and_grad)
-    vjp = awaiting(_requests.vjp)
+    grad = awaiting(_derivatives.grad)
+    value_and_grad = awaiting(_derivatives.value_and_grad)
+    vjp = awaiting(_derivatives.vjp)
     jvp = awaiting(_derivatives.jvp)
     hvp = awaiting(_derivatives.hvp)
     jacobian = awaiting(_derivatives.jacobian)
@@ -32,10 +33,10 @@ class AsyncModel(BaseModel):
 
     async def derive(self, transform: str, *, of: Names, wrt: Names) -> AsyncModel:
         """A derivative of the graph as a stored graph of its own; arguments as for `Model.derive`."""
-        return AsyncModel(self._client, await self._drive(_requests.derive_stored(self, transform, of=of, wrt=wrt)))
+        return AsyncModel(self._client, await self._drive(_derivatives.derive(self, transform, of=of, wrt=wrt)))
 
 
-class AsyncClient(BaseClient):
+class AsyncClient(Transforms, BaseClient):
     """A client of a GraphSpec service whose verbs are coroutines; for one event loop.
 
     Args:
@@ -81,17 +82,9 @@ class AsyncClient(BaseClient):
         """All stored graphs."""
         return [AsyncModel(self, one) for one in await self._drive(_requests.graphs(self))]
 
-    def function(self, f: Any) -> Transform:
+    def function(self, f: Any) -> Function:
         """The function as one that is awaited: ``await client.function(f)(x, w)``."""
-        return Transform(f, call_flow, self._drive, self)
-
-    def value_and_grad(self, f: Any, wrt: Names | None = None, *, has_aux: bool = False) -> Transform:
-        """The function that, awaited, gives ``f``'s value and its gradients; arguments as for `Client`."""
-        return Transform(f, value_and_grad_flow, self._drive, self, wrt, has_aux)
-
-    def grad(self, f: Any, wrt: Names | None = None, *, has_aux: bool = False) -> Transform:
-        """The function that, awaited, gives ``f``'s gradients; arguments as for `Client`."""
-        return Transform(f, grad_flow, self._drive, self, wrt, has_aux)
+        return Function(as_function(f).f, client=self)
 
     async def aclose(self) -> None:
         """Close the connections, and stop the application if there is one."""

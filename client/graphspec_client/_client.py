@@ -8,9 +8,10 @@ import httpx
 
 from graphspec_client import _derivatives, _evaluation, _requests
 from graphspec_client._base import DEFAULT_TIMEOUT, DEFAULT_URL, BaseClient, BaseModel
-from graphspec_client._function import Function, Transform, grad_flow, value_and_grad_flow
+from graphspec_client._function import Function
 from graphspec_client._inprocess import InProcessBlocking
 from graphspec_client._requests import Call, Flow, Names, Reply, T
+from graphspec_client._transforms import Transforms
 from graphspec_client._verbs import blocking, drive
 
 
@@ -18,9 +19,9 @@ class Model(BaseModel):
     """A stored graph: run it, differentiate it, save it."""
 
     run = blocking(_requests.run_stored)
-    grad = blocking(_requests.grad)
-    value_and_grad = blocking(_requests.value_and_grad)
-    vjp = blocking(_requests.vjp)
+    grad = blocking(_derivatives.grad)
+    value_and_grad = blocking(_derivatives.value_and_grad)
+    vjp = blocking(_derivatives.vjp)
     jvp = blocking(_derivatives.jvp)
     hvp = blocking(_derivatives.hvp)
     jacobian = blocking(_derivatives.jacobian)
@@ -40,10 +41,10 @@ class Model(BaseModel):
             of: What to differentiate.
             wrt: What to differentiate with respect to.
         """
-        return Model(self._client, self._drive(_requests.derive_stored(self, transform, of=of, wrt=wrt)))
+        return Model(self._client, self._drive(_derivatives.derive(self, transform, of=of, wrt=wrt)))
 
 
-class Client(BaseClient):
+class Client(Transforms, BaseClient):
     """A client of a GraphSpec service; usable from several threads.
 
     Args:
@@ -95,20 +96,6 @@ class Client(BaseClient):
     def function(self, f: Any) -> Function:
         """Make a function run on the service by way of this client; also a decorator."""
         return Function(f, client=self)
-
-    def value_and_grad(self, f: Any, wrt: Names | None = None, *, has_aux: bool = False) -> Transform:
-        """The function that gives ``f``'s value and its gradients, in one run.
-
-        Args:
-            f: A function of tensors that returns a scalar; ``@function`` or plain.
-            wrt: Names of arguments; one name gives one gradient, several a dict. By default all float arguments.
-            has_aux: Whether ``f`` returns a pair: the scalar, and something to hand through.
-        """
-        return Transform(f, value_and_grad_flow, self._drive, self, wrt, has_aux)
-
-    def grad(self, f: Any, wrt: Names | None = None, *, has_aux: bool = False) -> Transform:
-        """The function that gives ``f``'s gradients; arguments as for ``value_and_grad``."""
-        return Transform(f, grad_flow, self._drive, self, wrt, has_aux)
 
     def close(self) -> None:
         """Close the connections, and stop the application if there is one."""

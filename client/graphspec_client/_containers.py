@@ -43,3 +43,19 @@ def _items(container: Any) -> list[tuple[Any, Any]]:
     if isinstance(container, dict):
         return list(container.items())
     return list(enumerate(container)) if is_container(container) else []
+
+
+def at(container: Any, path: str) -> Any:
+    """What stands at a path in a nest.
+
+    Raises:
+        KeyError: Nothing does.
+    """
+    if not path:
+        return container
+    for key, item in _items(container):
+        if path == str(key):
+            return item
+        if path.startswith(f"{key}."):
+            return at(item, path[len(str(key)) + 1 :])
+    raise KeyError(path)

@@ -1,13 +1,164 @@
-"""Forward mode and whole matrices of a stored graph, as flows."""
+"""Derivatives of a stored graph, as flows: one table of verbs, and their signatures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from typing import Any
 
-from graphspec_client import _bulk
-from graphspec_client._answers import Answer, Matrices
-from graphspec_client._exceptions import CodecError, ProtocolError
-from graphspec_client._requests import Feeds, Flow, Names, Stored, ask, exchange, names
+from graphspec_client._answers import Answer, Description, Matrices
+from graphspec_client._codec import Array
+from graphspec_client._exceptions import ProtocolError
+from graphspec_client._requests import Feeds, Flow, Names, Reply, Stored, exchange, names, post, read
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verb:
+    """How a derivative is asked for.
+
+    Attributes:
+        answer: The group of the answer that it is about.
+        vectors: The group of tensors that it takes beside the feeds.
+        scalar: Whether it differentiates one scalar.
+    """
+
+    answer: str
+    vectors: str | None = None
+    scalar: bool = False
+
+
+VERBS = {
+    "grad": Verb("gradients", scalar=True),
+    "vjp": Verb("vjp", "cotangents"),
+    "jvp": Verb("jvp", "tangents"),
+    "hvp": Verb("hvp", "tangents", scalar=True),
+    "jacobian": Verb("jacobian"),
+    "hessian": Verb("hessian", scalar=True),
+}
+
+
+def _ask(
+    model: Stored,
+    verb: str,
+    feeds: Feeds | None,
+    of: Names,
+    wrt: Names,
+    vectors: Feeds | None,
+    parameters: Feeds | None,
+    fetches: Names | None,
+) -> Flow[Reply]:
+    body = {
+        "of": of if VERBS[verb].scalar else names(of),
+        "wrt": names(wrt),
+        "fetches": None if fetches is None else names(fetches),
+    }
+    tensors = {"feeds": feeds, "parameters": parameters, VERBS[verb].vectors or "": vectors}
+    return (yield from exchange(f"/v1/graphs/{model.id}/{verb}", body, tensors))
+
+
+def products(
+    model: Stored,
+    verb: str,
+    feeds: Feeds | None,
+    of: Names,
+    wrt: Names,
+    vectors: Feeds | None = None,
+    parameters: Feeds | None = None,
+    fetches: Names | None = None,
+) -> Flow[Answer]:
+    """The answer of a verb that gives arrays by one name."""
+    wanted = VERBS[verb].answer
+    reply = yield from _ask(model, verb, feeds, of, wrt, vectors, parameters, fetches)
+    return read(reply, lambda groups: Answer.from_groups(groups, wanted), lambda body: Answer.from_json(body, wanted))
+
+
+def matrices(
+    model: Stored,
+    verb: str,
+    feeds: Feeds | None,
+    of: Names,
+    wrt: Names,
+    parameters: Feeds | None = None,
+    fetches: Names | None = None,
+) -> Flow[Matrices]:
+    """The answer of a verb that gives arrays by two names."""
+    rows = names(wrt) if VERBS[verb].scalar else names(of)
+    reply = yield from _ask(model, verb, feeds, of, wrt, None, parameters, fetches)
+    return read(
+        reply,
+        lambda groups: Matrices.from_groups(groups, verb, rows, names(wrt)),
+        lambda body: Matrices.from_json(body, verb),
+    )
+
+
+def grad(
+    _model: Stored,
+    feeds: Feeds | None = None,
+    *,
+    of: str,
+    wrt: Names,
+    parameters: Feeds | None = None,
+    fetches: Names | None = None,
+) -> Flow[Answer]:
+    """The gradients of one scalar.
+
+    Args:
+        feeds: The inputs by name.
+        of: The scalar to differentiate.
+        wrt: The inputs, parameters or intermediate values to differentiate with respect to.
+        parameters: Values that override the graph's parameters in this run.
+        fetches: The values wanted beside, in ``.outputs``; by default the outputs.
+
+    Returns:
+        The gradients by the names of ``wrt``; ``.outputs`` has the outputs.
+    """
+    return products(_model, "grad", feeds, of, wrt, None, parameters, fetches)
+
+
+def value_and_grad(
+    _model: Stored, feeds: Feeds | None = None, *, of: str, wrt: Names, parameters: Feeds | None = None
+) -> Flow[tuple[Array, Answer]]:
+    """One scalar and its gradients, in one run.
+
+    Args:
+        feeds: The inputs by name.
+        of: The scalar to differentiate.
+        wrt: The inputs, parameters or intermediate values to differentiate with respect to.
+        parameters: Values that override the graph's parameters in this run.
+
+    Returns:
+        The scalar, and the gradients by the names of ``wrt``.
+    """
+    answer = yield from grad(_model, feeds, of=of, wrt=wrt, parameters=parameters, fetches=[of])
+    if of not in answer.outputs:
+        raise ProtocolError(f"The answer has no output {of!r}.")
+    return answer.outputs[of], answer
+
+
+def vjp(
+    _model: Stored,
+    feeds: Feeds | None = None,
+    *,
+    cotangents: Feeds,
+    wrt: Names,
+    of: Names | None = None,
+    parameters: Feeds | None = None,
+    fetches: Names | None = None,
+) -> Flow[Answer]:
+    """The vector-Jacobian products: for each of ``wrt`` the sum over ``of`` of cotangent times Jacobian.
+
+    Args:
+        feeds: The inputs by name.
+        cotangents: For each value of ``of`` an array of its shape.
+        wrt: The values to differentiate with respect to.
+        of: The values to differentiate; by default those that have a cotangent.
+        parameters: Values that override the graph's parameters in this run.
+        fetches: The values wanted beside, in ``.outputs``; by default the outputs.
+
+    Returns:
+        The products by the names of ``wrt``; ``.outputs`` has the outputs.
+    """
+    targets = names(of) if of is not None else list(cotangents)
+    return products(_model, "vjp", feeds, targets, wrt, cotangents, parameters, fetches)
 
 
 def jvp(
@@ -34,9 +185,7 @@ def jvp(
         The products by the names of ``of``; ``.outputs`` has the outputs.
     """
     variables = names(wrt) if wrt is not None else list(tangents)
-    body = {"of": names(of), "wrt": variables, "fetches": None if fetches is None else names(fetches)}
-    path = f"/v1/graphs/{_model.id}/jvp"
-    return (yield from ask("jvp", path, body, feeds=feeds, parameters=parameters, tangents=tangents))
+    return products(_model, "jvp", feeds, of, variables, tangents, parameters, fetches)
 
 
 def hvp(
@@ -63,9 +212,7 @@ def hvp(
         The products by the names of ``wrt``; ``.gradients`` has the gradients, ``.outputs`` the outputs.
     """
     variables = names(wrt) if wrt is not None else list(tangents)
-    body = {"of": of, "wrt": variables, "fetches": None if fetches is None else names(fetches)}
-    path = f"/v1/graphs/{_model.id}/hvp"
-    return (yield from ask("hvp", path, body, feeds=feeds, parameters=parameters, tangents=tangents))
+    return products(_model, "hvp", feeds, of, variables, tangents, parameters, fetches)
 
 
 def jacobian(
@@ -90,8 +237,7 @@ def jacobian(
         For each ``y`` of ``of`` and each ``x`` of ``wrt`` an array of the shape of ``y`` followed by that of ``x``:
         ``["y"]["x"]``; ``.outputs`` has the outputs.
     """
-    body = {"of": names(of), "wrt": names(wrt), "fetches": None if fetches is None else names(fetches)}
-    return (yield from _matrices(_model, "jacobian", body, names(of), names(wrt), feeds, parameters))
+    return matrices(_model, "jacobian", feeds, of, wrt, parameters, fetches)
 
 
 def hessian(
@@ -116,24 +262,12 @@ def hessian(
         For each two of ``wrt`` an array of the shape of the first followed by that of the second: ``["x"]["w"]``;
         ``.outputs`` has the outputs.
     """
-    body = {"of": of, "wrt": names(wrt), "fetches": None if fetches is None else names(fetches)}
-    return (yield from _matrices(_model, "hessian", body, names(wrt), names(wrt), feeds, parameters))
+    return matrices(_model, "hessian", feeds, of, wrt, parameters, fetches)
 
 
-def _matrices(
-    model: Stored,
-    wanted: str,
-    body: Mapping[str, object],
-    rows: list[str],
-    columns: list[str],
-    feeds: Feeds | None,
-    parameters: Feeds | None,
-) -> Flow[Matrices]:
-    path = f"/v1/graphs/{model.id}/{wanted}"
-    reply = yield from exchange(path, body, {"feeds": feeds, "parameters": parameters})
-    try:
-        if reply.headers.get("content-type", "").startswith(_bulk.SAFETENSORS):
-            return Matrices.from_groups(_bulk.unpack(reply.content), wanted, rows, columns)
-        return Matrices.from_json(reply.json(), wanted)
-    except CodecError as error:
-        raise ProtocolError(f"The answer cannot be read: {error}", status=reply.status) from None
+def derive(_model: Stored, transform: str, *, of: Names, wrt: Names) -> Flow[Description]:
+    """A derivative of the graph as a stored graph of its own."""
+    scalar = transform in VERBS and VERBS[transform].scalar
+    body: dict[str, Any] = {"transform": transform, "of": of if scalar else names(of), "wrt": names(wrt)}
+    reply = yield post(f"/v1/graphs/{_model.id}/derive", body)
+    return Description.from_json(reply.json())

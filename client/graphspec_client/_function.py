@@ -9,16 +9,15 @@ import inspect
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 import numpy as np
 
-from graphspec_client import _containers, _dtypes, _evaluation, _requests, _values
-from graphspec_client._answers import Answer
+from graphspec_client import _containers, _dtypes, _evaluation, _inline, _requests, _values
 from graphspec_client._codec import Array, as_array
-from graphspec_client._exceptions import NotDifferentiable, NotFound
-from graphspec_client._requests import Flow, Names
+from graphspec_client._exceptions import NotFound
+from graphspec_client._requests import Flow, T
 from graphspec_client._tensor import Tensor, wrap
 from graphspec_client._values import Program, Value
 
@@ -55,14 +54,22 @@ class Trace:
     Attributes:
         program: The graph.
         result: What the function returned, with the name of an output in place of each tensor.
-        shapes: The outputs' shapes as far as they are known.
         ids: The graph's id, by client.
     """
 
     program: Program
     result: Any
-    shapes: dict[str, _values.Shape]
     ids: weakref.WeakKeyDictionary[Any, str]
+
+    @property
+    def shapes(self) -> dict[str, _values.Shape]:
+        """The outputs' shapes as far as they are known."""
+        return {name: value.shape for name, value in self.program.values.items()}
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """The outputs' element types."""
+        return {name: value.dtype for name, value in self.program.values.items()}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,18 +139,36 @@ class Function:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         tensors = [item for _, item in _containers.leaves([args, kwargs]) if isinstance(item, Tensor)]
-        if any(one._value.symbolic or one.requires_grad for one in tensors):
+        if any(one._value.symbolic for one in tensors):
             return self.f(*args, **kwargs)
+        if any(one.requires_grad for one in tensors):
+            with contextlib.suppress(_inline.Wanted):
+                return self.f(*args, **kwargs)
+            client = self.client if self.client is not None and not self.client.awaits else None
+            client = client or _evaluation.client_of([one._value for one in tensors])
+            return client._drive(_inline.tracing(client, lambda: self.f(*args, **kwargs)))
         client = self.client or _evaluation.client_of([one._value for one in tensors])
-        result = client._drive(call_flow(client, self, args, kwargs))
-        return _containers.rebuild(result, lambda path, leaf: _as_tensor(leaf, client)) if tensors else result
+        result = client._drive(self.flow(client, args, kwargs))
+        if client.awaits or not tensors:
+            return result
+        return _containers.rebuild(result, lambda path, leaf: _as_tensor(leaf, client))
+
+    def flow(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[Any]:
+        """What a call with arrays asks of the service."""
+        return call_flow(client, self, args, kwargs)
 
     def __repr__(self) -> str:
         return f"<function {getattr(self.f, '__qualname__', self.f)} of tensors>"
 
     def document(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The graph that a call with these arguments runs, as a JSON document."""
-        return self.trace(self.arguments(args, kwargs)).program.document
+        arguments = self.arguments(args, kwargs)
+        try:
+            return self.trace(arguments).program.document
+        except _inline.Wanted:
+            client = self.client or _evaluation.client_of([])
+            trace: Trace = client._drive(traced(client, self, arguments))
+            return trace.program.document
 
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
         """Sort the arguments of a call.
@@ -202,15 +227,22 @@ class Function:
         given = _containers.rebuild(named, lambda path, leaf: Tensor(inputs[path]) if path in inputs else leaf)
         call = inspect.BoundArguments(self._signature, OrderedDict(given))
         result = self.f(*call.args, **call.kwargs)
+        return self.recorded(result, list(inputs.values()), bake=True)
+
+    def recorded(self, result: Any, inputs: list[Value], *, bake: bool) -> Trace:
+        """The graph that gives what the function returned.
+
+        Raises:
+            TypeError: There is no tensor in it.
+        """
         outputs = [leaf._value for _, leaf in _containers.leaves(result) if isinstance(leaf, Tensor)]
         if not outputs:
             raise TypeError(f"{self!r} returned no tensor: there is nothing to run.")
-        name = getattr(self.f, "__name__", "function").strip("<>")
-        program = _values.record(outputs, name=name, inputs=list(inputs.values()), bake=True)
+        name = getattr(self, "__name__", "function").strip("<>")
+        program = _values.record(outputs, name=name, inputs=inputs, bake=bake)
         names = iter(program.outputs)
         markers = _containers.rebuild(result, lambda path, x: Output(next(names)) if isinstance(x, Tensor) else x)
-        shapes = {name: value.shape for name, value in zip(program.outputs, outputs, strict=True)}
-        return Trace(program, markers, shapes, weakref.WeakKeyDictionary())
+        return Trace(program, markers, weakref.WeakKeyDictionary())
 
 
 def _symbol_names(arguments: Arguments) -> list[str]:
@@ -235,49 +267,39 @@ def _as_tensor(leaf: Any, client: Any) -> Any:
 # --- flows ------------------------------------------------------------------------------------------------------------
 
 
+def traced(client: Any, function: Function, arguments: Arguments) -> Flow[Trace]:
+    """The graph for these arguments, with the derivatives in it fetched by the client."""
+    return (yield from _inline.tracing(client, lambda: function.trace(arguments)))
+
+
 def call_flow(client: Any, f: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow[Any]:
     """Run the function."""
     function = as_function(f)
     arguments = function.arguments(args, kwargs)
-    trace = function.trace(arguments)
-    answer = yield from _ask(client, trace, "run", {}, arguments, "outputs")
-    return _result(trace, answer)
+    trace = yield from traced(client, function, arguments)
+    answer = yield from ask(client, trace, lambda stored, feeds, parameters: _requests.run_stored(
+        stored, feeds, parameters=parameters), arguments)  # fmt: skip
+    return result_of(trace, answer.outputs)
 
 
-def value_and_grad_flow(
-    client: Any, f: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wrt: Names | None, has_aux: bool
-) -> Flow[tuple[Any, Any]]:
-    """The function's value, and its gradients with respect to arguments, in one run."""
-    function = as_function(f)
-    arguments = function.arguments(args, kwargs)
-    trace = function.trace(arguments)
-    scalar = _scalar(function, trace, has_aux)
-    targets = _targets(function, trace, arguments, wrt)
-    listed = list(dict.fromkeys(path for paths in targets.values() for path in paths))
-    body = {"of": scalar.name, "wrt": listed, "fetches": trace.program.outputs}
-    answer = yield from _ask(client, trace, "grad", body, arguments, "gradients")
-    found = {name: _gradient(arguments, name, paths, answer) for name, paths in targets.items()}
-    return _result(trace, answer), found[wrt] if isinstance(wrt, str) else found
+@dataclasses.dataclass(frozen=True, slots=True)
+class Id:
+    """A stored graph, by its id alone."""
+
+    id: str
 
 
-def grad_flow(
-    client: Any, f: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wrt: Names | None, has_aux: bool
-) -> Flow[Any]:
-    """The function's gradients with respect to arguments; with ``has_aux`` a pair of them and the auxiliary result."""
-    value, gradients = yield from value_and_grad_flow(client, f, args, kwargs, wrt, has_aux)
-    return (gradients, value[1]) if has_aux else gradients
-
-
-def _ask(client: Any, trace: Trace, what: str, body: dict[str, Any], arguments: Arguments, wanted: str) -> Flow[Answer]:
-    """Run the stored graph; store it first where this client has not, or the service has lost it."""
+def ask(
+    client: Any, trace: Trace, flow: Callable[[Id, dict[str, Array], dict[str, Array]], Flow[T]], arguments: Arguments
+) -> Flow[T]:
+    """Ask something of the stored graph; store it first where this client has not, or the service has lost it."""
     known = client in trace.ids
     if not known:
         yield from _store(client, trace)
     feeds = {name: arguments.arrays[name] for name in trace.program.document["inputs"]}
 
-    def run() -> Flow[Answer]:
-        path = f"/v1/graphs/{trace.ids[client]}/{what}"
-        return _requests.ask(wanted, path, body, feeds=feeds, parameters=_changed(trace))
+    def run() -> Flow[T]:
+        return flow(Id(trace.ids[client]), feeds, _changed(trace))
 
     with _evaluation.located(trace.program):
         try:
@@ -305,64 +327,11 @@ def _changed(trace: Trace) -> dict[str, Array]:
     return changed
 
 
-def _result(trace: Trace, answer: Answer) -> Any:
-    outputs = answer.outputs
+def result_of(trace: Trace, outputs: Mapping[str, Any]) -> Any:
+    """What the function returned, with the outputs in it."""
     return _containers.rebuild(
         trace.result, lambda path, leaf: outputs[leaf.name] if isinstance(leaf, Output) else leaf
     )
-
-
-def _scalar(function: Function, trace: Trace, has_aux: bool) -> Output:
-    if has_aux and not (isinstance(trace.result, tuple) and len(trace.result) == 2):
-        raise TypeError(
-            f"With has_aux=True {function!r} must return a pair: the scalar, and something to hand through."
-        )
-    scalar = trace.result[0] if has_aux else trace.result
-    if not isinstance(scalar, Output):
-        raise TypeError(f"{function!r} must return one scalar tensor to have a gradient (has_aux=True for more).")
-    shape = trace.shapes[scalar.name]
-    if shape is not None and shape != ():
-        raise TypeError(f"{function!r} returns a tensor of shape {shape}; only a scalar has a gradient. Use .sum().")
-    return scalar
-
-
-def _targets(function: Function, trace: Trace, arguments: Arguments, wrt: Names | None) -> dict[str, list[str]]:
-    """For each of ``wrt`` the paths of its arrays."""
-    floats = [path for path, array in arguments.arrays.items() if _dtypes.is_float(_dtypes.wire_name(array.dtype))]
-    wanted = _requests.names(wrt) if wrt is not None else list(dict.fromkeys(path.split(".")[0] for path in floats))
-    targets = {}
-    for name in wanted:
-        paths = [path for path in floats if path == name or path.startswith(f"{name}.")]
-        if not paths:
-            takes = ", ".join(arguments.bound.arguments)
-            raise TypeError(f"wrt={name!r} is no argument of {function!r} that holds floats; it takes {takes}.")
-        unused = [path for path in paths if path not in trace.program.document["inputs"]]
-        if unused:
-            raise NotDifferentiable(f"{function!r} does not depend on {', '.join(unused)}.", code="not-differentiable")
-        targets[name] = paths
-    if not targets:
-        raise TypeError(f"{function!r} has no argument of floating point to differentiate with respect to.")
-    return targets
-
-
-def _gradient(arguments: Arguments, name: str, paths: list[str], answer: Answer) -> Any:
-    """The gradient in the form of the argument: an array, or a container of arrays (``None`` where it is not float)."""
-    argument = arguments.bound.arguments.get(name)
-    if name not in arguments.bound.arguments:
-        return answer.gradients[paths[0]]  # the path of one array inside of a container
-    return _containers.rebuild(argument, lambda path, leaf: answer.gradients.get(path), name)
-
-
-class Transform:
-    """A function made of a function: called with the arguments of that, it drives a flow."""
-
-    def __init__(self, f: Any, flow: Any, drive: Any, client: Any, *options: Any) -> None:
-        self.function = as_function(f)
-        self._flow, self._run, self._client, self._options = flow, drive, client, options
-        functools.update_wrapper(self, self.function.f)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._run(self._flow(self._client, self.function, args, kwargs, *self._options))
 
 
 def as_function(f: Any) -> Function:

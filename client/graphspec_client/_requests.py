@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from graphspec_client import _bulk, _sources
 from graphspec_client._answers import Answer, Description, Report
-from graphspec_client._codec import Array, encode_feeds
+from graphspec_client._codec import encode_feeds
 from graphspec_client._exceptions import CodecError, InvalidFeed, ProtocolError
 
 T = TypeVar("T")
@@ -83,10 +83,23 @@ def ask(wanted: str, path: str, body: Mapping[str, Any], **tensors: Feeds | None
         **tensors: The tensors by group (``feeds``, ``parameters``, ``cotangents``, ``tangents``) and name.
     """
     reply = yield from exchange(path, body, tensors)
+    return read(
+        reply,
+        lambda groups: Answer.from_groups(groups, wanted),
+        lambda body: Answer.from_json(body, wanted),
+    )
+
+
+def read(reply: Reply, from_groups: Callable[[Any], T], from_json: Callable[[Any], T]) -> T:
+    """The answer in a reply: in bulk, or as JSON.
+
+    Raises:
+        ProtocolError: It is no answer.
+    """
     try:
         if reply.headers.get("content-type", "").startswith(_bulk.SAFETENSORS):
-            return Answer.from_groups(_bulk.unpack(reply.content), wanted)
-        return Answer.from_json(reply.json(), wanted)
+            return from_groups(_bulk.unpack(reply.content))
+        return from_json(reply.json())
     except CodecError as error:
         raise ProtocolError(f"The answer cannot be read: {error}", status=reply.status) from None
 
@@ -240,87 +253,6 @@ def run_stored(
     """
     body = {"fetches": None if fetches is None else names(fetches), "seed": seed}
     return (yield from ask("outputs", f"/v1/graphs/{_model.id}/run", body, feeds=feeds, parameters=parameters))
-
-
-def grad(
-    _model: Stored,
-    feeds: Feeds | None = None,
-    *,
-    of: str,
-    wrt: Names,
-    parameters: Feeds | None = None,
-    fetches: Names | None = None,
-) -> Flow[Answer]:
-    """The gradients of one scalar.
-
-    Args:
-        feeds: The inputs by name.
-        of: The scalar to differentiate.
-        wrt: The inputs, parameters or intermediate values to differentiate with respect to.
-        parameters: Values that override the graph's parameters in this run.
-        fetches: The values wanted beside, in ``.outputs``; by default the outputs.
-
-    Returns:
-        The gradients by the names of ``wrt``; ``.outputs`` has the outputs.
-    """
-    body = {"of": of, "wrt": names(wrt), "fetches": None if fetches is None else names(fetches)}
-    return (yield from ask("gradients", f"/v1/graphs/{_model.id}/grad", body, feeds=feeds, parameters=parameters))
-
-
-def value_and_grad(
-    _model: Stored, feeds: Feeds | None = None, *, of: str, wrt: Names, parameters: Feeds | None = None
-) -> Flow[tuple[Array, Answer]]:
-    """One scalar and its gradients, in one run.
-
-    Args:
-        feeds: The inputs by name.
-        of: The scalar to differentiate.
-        wrt: The inputs, parameters or intermediate values to differentiate with respect to.
-        parameters: Values that override the graph's parameters in this run.
-
-    Returns:
-        The scalar, and the gradients by the names of ``wrt``.
-    """
-    answer = yield from grad(_model, feeds, of=of, wrt=wrt, parameters=parameters, fetches=[of])
-    if of not in answer.outputs:
-        raise ProtocolError(f"The answer has no output {of!r}.")
-    return answer.outputs[of], answer
-
-
-def vjp(
-    _model: Stored,
-    feeds: Feeds | None = None,
-    *,
-    cotangents: Feeds,
-    wrt: Names,
-    of: Names | None = None,
-    parameters: Feeds | None = None,
-    fetches: Names | None = None,
-) -> Flow[Answer]:
-    """The vector-Jacobian products: for each of ``wrt`` the sum over ``of`` of cotangent times Jacobian.
-
-    Args:
-        feeds: The inputs by name.
-        cotangents: For each value of ``of`` an array of its shape.
-        wrt: The values to differentiate with respect to.
-        of: The values to differentiate; by default those that have a cotangent.
-        parameters: Values that override the graph's parameters in this run.
-        fetches: The values wanted beside, in ``.outputs``; by default the outputs.
-
-    Returns:
-        The products by the names of ``wrt``; ``.outputs`` has the outputs.
-    """
-    targets = names(of) if of is not None else list(cotangents)
-    body = {"of": targets, "wrt": names(wrt), "fetches": None if fetches is None else names(fetches)}
-    path = f"/v1/graphs/{_model.id}/vjp"
-    return (yield from ask("vjp", path, body, feeds=feeds, parameters=parameters, cotangents=cotangents))
-
-
-def derive_stored(_model: Stored, transform: str, *, of: Names, wrt: Names) -> Flow[Description]:
-    """A derivative of the graph as a stored graph of its own."""
-    target = of if transform in ("grad", "hvp") else names(of)
-    reply = yield post(f"/v1/graphs/{_model.id}/derive", {"transform": transform, "of": target, "wrt": names(wrt)})
-    return Description.from_json(reply.json())
 
 
 FORMATS = {".onnx": "onnx", ".json": "json", ".onnxtxt": "text", ".txt": "text"}

@@ -8,7 +8,7 @@ out later (the result of a run) is kept beside, as a cache.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,7 +81,11 @@ class Value:
 
 @dataclasses.dataclass(eq=False, slots=True)
 class Node:
-    """One operator at work: ``outputs = op_type(*inputs, **attributes)``."""
+    """One operator at work: ``outputs = op_type(*inputs, **attributes)``.
+
+    Attributes:
+        functions: The model-local functions that the document needs for it.
+    """
 
     op_type: str
     inputs: tuple[Value | None, ...]
@@ -89,6 +93,8 @@ class Node:
     domain: str = ""
     outputs: tuple[Value, ...] = ()
     where: str = ""
+    overload: str = ""
+    functions: tuple[Mapping[str, Any], ...] = ()
 
 
 def known_shape(value: Value) -> tuple[Dim, ...]:
@@ -136,16 +142,20 @@ class Program:
         document: The JSON form of the graph; equal graphs give equal documents, whatever their data.
         feeds: The leaves' arrays by name (none when leaves became parameters).
         leaves: The leaves by name.
+        inputs: What stands for each input of the document: a leaf, or a symbol.
         names: The name of every value in the document, by the value's ``id``.
         outputs: The names of the outputs, in the order asked for.
+        values: The outputs by name.
         nodes: The nodes by their names in the document.
     """
 
     document: dict[str, Any]
     feeds: dict[str, Array]
     leaves: dict[str, Value]
+    inputs: dict[str, Value]
     names: dict[int, str]
     outputs: list[str]
+    values: dict[str, Value]
     nodes: dict[str, Node]
 
 
@@ -177,8 +187,12 @@ def record(
         document["parameters"] = writer.parameters
     if writer.domains:
         document["opset"] = {"": OPSET, **dict.fromkeys(sorted(writer.domains), 1)}
+    if writer.functions:
+        document["functions"] = list(writer.functions.values())
     document |= {"nodes": writer.nodes, "outputs": dict(zip(names, map(_declared, outputs), strict=True))}
-    return Program(document, writer.feeds, writer.leaves, writer.names, names, writer.recorded)
+    inputs_by_name = {writer.names[id(v)]: v for v in order if writer.names[id(v)] in writer.inputs}
+    values = dict(zip(names, outputs, strict=True))
+    return Program(document, writer.feeds, writer.leaves, inputs_by_name, writer.names, names, values, writer.recorded)
 
 
 def _declared(value: Value) -> dict[str, Any]:
@@ -218,6 +232,7 @@ class _Writer:
         self.parameters: dict[str, Any] = {}
         self.nodes: list[dict[str, Any]] = []
         self.domains: set[str] = set()
+        self.functions: dict[tuple[str, str, str], Mapping[str, Any]] = {}
         self.feeds: dict[str, Array] = {}
         self.leaves: dict[str, Value] = {}
         self.names: dict[int, str] = {}
@@ -269,12 +284,24 @@ class _Writer:
         if node.domain:
             entry["domain"] = node.domain
             self.domains.add(node.domain)
+        if node.overload:
+            entry["overload"] = node.overload
+        for function in node.functions:
+            self.add_function(function)
         entry |= {"name": name, "inputs": [self.names[id(v)] if v is not None else "" for v in node.inputs]}
         entry["outputs"] = [self.names[id(output)] for output in node.outputs]
         if node.attributes:
             entry["attributes"] = node.attributes
         self.nodes.append(entry)
         self.recorded[name] = node
+
+    def add_function(self, function: Mapping[str, Any]) -> None:
+        key = (function.get("domain", ""), function["name"], function.get("overload", ""))
+        if self.functions.setdefault(key, function) != function:
+            raise TraceError(f"Two derivatives in one graph bring functions of one name, {key[1]!r}, that differ.")
+        self.domains.add(key[0])
+        opset = function.get("opset")
+        self.domains |= set(opset) - {""} if isinstance(opset, dict) else set()
 
     def output(self, value: Value) -> str:
         """The name under which the graph gives the value; a copy where a graph may not give the value itself."""
