@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import string
 from typing import NamedTuple
 
@@ -65,10 +66,32 @@ def einsum(*Inputs: Array, equation: str) -> Array:
     """Output[output labels] = Σ ∏ Inputs[their labels], the sum over every label that is not in the output."""
     parsed = parse(equation, [x.ndim for x in Inputs])
     operands = [wide(x) for x in Inputs]
+    if len(operands) == 2 and (product := _product(*operands, *parsed.inputs, parsed.output)) is not None:
+        return product.astype(Inputs[0].dtype, copy=False)
     text = ",".join(parsed.inputs) + "->" + parsed.output
     # The order of contraction only matters from two operands on; a single one keeps the plain loop.
     result = np.einsum(text, *operands, optimize="greedy" if len(operands) > 1 else False)
     return np.asarray(result).astype(Inputs[0].dtype)
+
+
+def _product(a: Array, b: Array, of_a: str, of_b: str, output: str) -> Array | None:
+    """The product of matrices, one per batch, that an Einsum of two tensors is; ``None`` if it is no such product."""
+    if len(set(of_a)) < len(of_a) or len(set(of_b)) < len(of_b):
+        return None
+    size = dict(zip(of_a, a.shape, strict=True))
+    if any(size.setdefault(c, n) != n for c, n in zip(of_b, b.shape, strict=True)):
+        return None  # broadcast, or an error that NumPy names
+    both = set(of_a) & set(of_b)
+    batch, inner = [c for c in output if c in both], [c for c in of_a if c in both and c not in output]
+    left, right = [c for c in output if c not in of_b], [c for c in output if c not in of_a]
+    if not inner or len(batch + inner + left) != len(of_a) or len(batch + inner + right) != len(of_b):
+        return None  # a label is summed in one of them alone
+    rows, columns, summed = (math.prod(size[c] for c in labels) for labels in (left, right, inner))
+    stack = [size[c] for c in batch]
+    A = a.transpose([of_a.index(c) for c in batch + left + inner]).reshape([*stack, rows, summed])
+    B = b.transpose([of_b.index(c) for c in batch + inner + right]).reshape([*stack, summed, columns])
+    order = batch + left + right
+    return np.asarray(np.matmul(A, B).reshape([size[c] for c in order]).transpose([order.index(c) for c in output]))
 
 
 @einsum.vjp
@@ -137,7 +160,8 @@ def _onto_diagonals(op: Builder, g: Value, x: Value, labels: str) -> Value:
         first = labels.index(labels[i])
         same = op.Equal(_numbers(op, x, first, rank), _numbers(op, x, i, rank))
         mask = same if mask is None else op.And(mask, same)
-    placed: Value = op.expand_like(op.Where(mask, spread, op.scalar(0, x)), x)
+    # Longer than x where x was broadcast, so that this is no expansion to x's shape alone.
+    placed: Value = op.Expand(op.Where(mask, spread, op.scalar(0, x)), op.shape(x))
     return placed
 
 
