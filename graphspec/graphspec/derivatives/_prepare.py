@@ -15,7 +15,7 @@ from graphspec.errors import NotDifferentiable, ValidationError
 from graphspec.operators import functions, registry
 from graphspec.operators.builder import Builder
 from graphspec.operators.expansions import expanded
-from graphspec.optimize import copied, propagate, resolve_sequences, upgraded
+from graphspec.optimize import constants_to_nodes, copied, propagate, resolve_sequences, upgraded
 from graphspec.validation import validate
 
 # Rules speak the operators of this opset and later; older models are converted upward first.
@@ -33,6 +33,7 @@ def flat_copy(model: ir.Model, *, fold: bool) -> ir.Model:
     """As ``flatten``, for a model that may hold operators which a transform of the model replaces."""
     try:
         flat = copied(model)
+        constants_to_nodes(flat)
         if flat.functions:
             functions.inline(flat)
         flat.graph.opset_imports.setdefault("", MIN_OPSET)

@@ -8,19 +8,21 @@ import numpy as np
 import onnx_ir as ir
 
 from graphspec.derivatives import _prepare as prepare
-from graphspec.derivatives import reverse
+from graphspec.derivatives import batching, reverse
 from graphspec.errors import NotDifferentiable
 from graphspec.operators.builder import Builder
-from graphspec.optimize import clean
+from graphspec.optimize import clean, constants_to_initializers
 
 
-def vjp(model: ir.Model, of: Sequence[str], wrt: Sequence[str]) -> ir.Model:
+def vjp(model: ir.Model, of: Sequence[str], wrt: Sequence[str], *, seeds: int | str | None = None) -> ir.Model:
     """The vector-Jacobian product Σ ct_y · ∂y/∂x as a model.
 
     Args:
         model: Any model; it is not changed.
         of: Names of the values to differentiate: outputs or intermediates, floating point.
         wrt: Names of inputs, initializers (parameters) or intermediates, floating point.
+        seeds: How many cotangents there are, or the name of a dimension: cotangents and results then have a leading
+            dimension of that size, and what does not depend on them is computed once.
 
     Returns:
         A model with the inputs of ``model`` and one ``y_cotangent`` per ``of`` (shape and dtype of ``y``); its outputs
@@ -32,7 +34,7 @@ def vjp(model: ir.Model, of: Sequence[str], wrt: Sequence[str]) -> ir.Model:
         NoGradientRule: An operator between ``wrt`` and ``of`` has no rule yet.
         ValidationError: The model's types or shapes do not fit.
     """
-    return _reverse(model, of, wrt, "vjp")
+    return _reverse(model, of, wrt, "vjp", batching.check_seeds(seeds))
 
 
 def grad(model: ir.Model, of: str, wrt: Sequence[str]) -> ir.Model:
@@ -70,7 +72,9 @@ def one_scalar(of: str | Sequence[str]) -> str:
     return names[0]
 
 
-def _reverse(model: ir.Model, of: Sequence[str], wrt: Sequence[str], kind: str) -> ir.Model:
+def _reverse(
+    model: ir.Model, of: Sequence[str], wrt: Sequence[str], kind: str, many: batching.Seeds | None = None
+) -> ir.Model:
     of, wrt = listed(of), listed(wrt)
     derived = prepare.flatten(model)
     graph = derived.graph
@@ -99,6 +103,9 @@ def _reverse(model: ir.Model, of: Sequence[str], wrt: Sequence[str], kind: str) 
     graph.extend(op.nodes)
     clean(derived)
     name_results(derived, names, taken)
+    if many is not None:
+        batching.batch(derived, [seeds[y].name or "" for y in sources], names, many)
+    constants_to_initializers(derived)
     return derived
 
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 
 from graphspec.derivatives import _prepare as prepare
-from graphspec.derivatives import compositions, reverse
+from graphspec.derivatives import batching, compositions, reverse
 from graphspec.errors import NotDifferentiable
 from graphspec.operators.builder import Builder
-from graphspec.optimize import clean, propagate
+from graphspec.optimize import clean, constants_to_initializers, propagate
 
 Seed = Callable[[Builder, ir.Value], ir.Value]
 
@@ -23,13 +23,15 @@ Seed = Callable[[Builder, ir.Value], ir.Value]
 _STAND_IN = 0.0
 
 
-def jvp(model: ir.Model, of: Sequence[str], wrt: Sequence[str]) -> ir.Model:
+def jvp(model: ir.Model, of: Sequence[str], wrt: Sequence[str], *, seeds: int | str | None = None) -> ir.Model:
     """The Jacobian-vector product Σ ∂y/∂x · t_x as a model.
 
     Args:
         model: Any model; it is not changed.
         of: Names of the values to differentiate: outputs or intermediates, floating point.
         wrt: Names of inputs, initializers (parameters) or intermediates, floating point.
+        seeds: How many tangents there are, or the name of a dimension: tangents and results then have a leading
+            dimension of that size, and what does not depend on them is computed once.
 
     Returns:
         A model with the inputs of ``model`` and one ``x_tangent`` per ``wrt`` (shape and dtype of ``x``); its outputs
@@ -41,6 +43,7 @@ def jvp(model: ir.Model, of: Sequence[str], wrt: Sequence[str]) -> ir.Model:
         NoGradientRule: An operator between ``wrt`` and ``of``, or of its rule, has no rule yet.
         ValidationError: The model's types or shapes do not fit.
     """
+    many = batching.check_seeds(seeds)
     of, wrt = compositions.listed(of), compositions.listed(wrt)
     derived = prepare.flatten(model)
     graph = derived.graph
@@ -68,10 +71,13 @@ def jvp(model: ir.Model, of: Sequence[str], wrt: Sequence[str]) -> ir.Model:
     clean(derived)
     _stand_in(derived, dict(zip(cotangents, of, strict=True)))
     compositions.name_results(derived, names, taken)
+    if many is not None:
+        batching.batch(derived, [v.name or "" for v in graph.inputs[-len(wrt) :]], names, many)
+    constants_to_initializers(derived)
     return derived
 
 
-def hvp(model: ir.Model, of: str, wrt: Sequence[str]) -> ir.Model:
+def hvp(model: ir.Model, of: str, wrt: Sequence[str], *, seeds: int | str | None = None) -> ir.Model:
     """The gradient of a scalar and the product of its Hessian with a vector, Σ ∂²of/∂x∂x' · t_x', as a model.
 
     Args:
@@ -79,6 +85,7 @@ def hvp(model: ir.Model, of: str, wrt: Sequence[str]) -> ir.Model:
         of: Name of a floating-point value with exactly one element.
         wrt: Names of inputs, initializers (parameters) or intermediates, floating point; none may be computed from
             another.
+        seeds: As for ``jvp``; the gradients are computed once and have no leading dimension.
 
     Returns:
         A model with the inputs of ``model`` and one ``x_tangent`` per ``wrt`` (shape and dtype of ``x``); its outputs
@@ -92,6 +99,7 @@ def hvp(model: ir.Model, of: str, wrt: Sequence[str]) -> ir.Model:
         NoGradientRule: An operator between ``wrt`` and ``of``, or of its rule, has no rule yet.
         ValidationError: The model's types or shapes do not fit.
     """
+    many = batching.check_seeds(seeds)
     scalar, wrt = compositions.one_scalar(of), compositions.listed(wrt)
     derived = prepare.flatten(model)
     graph = derived.graph
@@ -108,6 +116,9 @@ def hvp(model: ir.Model, of: str, wrt: Sequence[str]) -> ir.Model:
     products = _pull(derived, gradients, wrt, [_input(derived, x, "tangent") for x in wrt], "hvp")
     clean(derived)
     compositions.name_results(derived, [*gradients, *products], taken)
+    if many is not None:
+        batching.batch(derived, [v.name or "" for v in graph.inputs[-len(wrt) :]], products, many)
+    constants_to_initializers(derived)
     return derived
 
 

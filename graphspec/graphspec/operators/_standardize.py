@@ -32,13 +32,22 @@ def standardize(x: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array,
 
 
 class Standardized(NamedTuple):
-    """The same as nodes of a rule: x̂ = (x - mean) / deviation over ``axes``; not ``centred``, mean is 0."""
+    """The same as nodes of a rule: x̂ = (x - mean) / deviation over ``axes``; not ``centred``, mean is 0.
+
+    With ``inverse``, what is known is 1 / deviation.
+    """
 
     op: Builder
     xhat: Value
-    deviation: Value
+    scale: Value
     axes: tuple[int, ...]
     centred: bool
+    inverse: bool = False
+
+    @property
+    def deviation(self) -> Value:
+        """What was divided by."""
+        return self.op.Reciprocal(self.scale) if self.inverse else self.scale
 
     def mean(self, g: Value) -> Value:
         """The mean over the axes, dimensions kept."""
@@ -49,7 +58,8 @@ class Standardized(NamedTuple):
         op = self.op
         along = op.Mul(self.xhat, self.mean(op.Mul(g, self.xhat)))
         across = op.Sub(g, self.mean(g)) if self.centred else g
-        return op.Div(op.Sub(across, along), self.deviation)  # type: ignore[no-any-return]
+        moved = op.Sub(across, along)
+        return op.Mul(moved, self.scale) if self.inverse else op.Div(moved, self.scale)  # type: ignore[no-any-return]
 
 
 def standardized(op: Builder, x: Value, axes: Sequence[int], epsilon: float, *, centred: bool = True) -> Standardized:

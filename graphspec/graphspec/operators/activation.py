@@ -304,7 +304,8 @@ def gelu_vjp(op: Builder, dY: Value, Y: Value, X: Value, *, approximate: str) ->
         bend = op.Mul(op.Mul(x, du), op.Sub(op.scalar(1, X), op.Mul(t, t)))
         slope = _scaled(op, op.Add(op.Add(op.scalar(1, X), t), bend), 0.5)
         return (op.Mul(dY, slope),)
-    half = op.scalar(0.5, X)
-    phi = _scaled(op, op.Exp(op.Neg(op.Mul(half, op.Mul(X, X)))), 1 / math.sqrt(2 * math.pi))
-    Phi = op.Add(half, op.Mul(half, op.Erf(_scaled(op, X, math.sqrt(0.5)))))
-    return (op.Mul(dY, op.Add(Phi, op.Mul(X, phi))),)
+    # With u = X / √2 the slope is (1 + erf u) / 2 + u · exp(-u²) / √π: the mean of 2, erf u twice and the bend.
+    u = _scaled(op, X, math.sqrt(0.5))
+    bend = op.Mul(u, op.Exp(op.Sub(op.scalar(math.log(4 / math.sqrt(math.pi)), X), op.Mul(u, u))))
+    erf = op.Erf(u)
+    return (op.Mul(dY, op.Mean(erf, erf, op.scalar(2, X), bend)),)

@@ -217,9 +217,23 @@ class Builder:
         """``g`` in the shape of ``x``."""
         if self.same_shape(g, x):
             return g
-        out = self.reshape(g, self.shape(x))
+        written = self._written(g, x)
+        out = self.reshape(g, self.shape(x)) if written is None else self.Reshape(g, self.ints(written))
         out.shape = x.shape if x.shape is not None else out.shape
         return out
+
+    def _written(self, g: ir.Value, x: ir.Value) -> list[int] | None:
+        """A target for Reshape that needs no number known only at run time: 0 copies a dimension, one -1 is inferred.
+
+        ``None`` where there is none, and where all dimensions are known anyway.
+        """
+        have, want = self.dims(g), self.dims(x)
+        if have is None or want is None or 0 in want or self.static(x) is not None:
+            return None
+        copied = [d is not None and i < len(have) and have[i] == d for i, d in enumerate(want)]
+        target = [d if isinstance(d, int) else 0 if same else -1 for d, same in zip(want, copied, strict=True)]
+        # Beside a dimension that is copied, and may be 0 then, -1 could be any number.
+        return target if -1 not in target or (target.count(-1) == 1 and 0 not in target) else None
 
     def expand(self, x: ir.Value, shape: ir.Value) -> ir.Value:
         """``x`` broadcast to ``shape``; nothing is emitted when it has that shape already."""

@@ -66,7 +66,7 @@ def einsum(*Inputs: Array, equation: str) -> Array:
     """Output[output labels] = Σ ∏ Inputs[their labels], the sum over every label that is not in the output."""
     parsed = parse(equation, [x.ndim for x in Inputs])
     operands = [wide(x) for x in Inputs]
-    if len(operands) == 2 and (product := _product(*operands, *parsed.inputs, parsed.output)) is not None:
+    if len(operands) == 2 and (product := _product(operands, parsed)) is not None:
         return product.astype(Inputs[0].dtype, copy=False)
     text = ",".join(parsed.inputs) + "->" + parsed.output
     # The order of contraction only matters from two operands on; a single one keeps the plain loop.
@@ -74,8 +74,9 @@ def einsum(*Inputs: Array, equation: str) -> Array:
     return np.asarray(result).astype(Inputs[0].dtype)
 
 
-def _product(a: Array, b: Array, of_a: str, of_b: str, output: str) -> Array | None:
+def _product(operands: list[Array], equation: Equation) -> Array | None:
     """The product of matrices, one per batch, that an Einsum of two tensors is; ``None`` if it is no such product."""
+    (a, b), (of_a, of_b), output = operands, equation.inputs, equation.output
     if len(set(of_a)) < len(of_a) or len(set(of_b)) < len(of_b):
         return None
     size = dict(zip(of_a, a.shape, strict=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+
 import numpy as np
 
 from graphspec.operators._precision import wide
@@ -39,10 +41,21 @@ def matmul_vjp(op: Builder, dY: Value, Y: Value, A: Value, B: Value) -> Cotangen
         return dA, op.MatMul(op.reshape(dY, [-1]), _rows(op, A))
     if a == 2 and b == 2:  # Gemm transposes for free
         return op.Gemm(dY, B, transB=1), op.Gemm(A, dY, transA=1)
-    dA = op.MatMul(dY, swap(op, B))
-    if b == 2:  # one product of all rows, not one per batch to be summed
-        return dA, op.Gemm(_rows(op, A), _rows(op, dY), transA=1)
-    return dA, op.MatMul(swap(op, A), dY)
+    if a == 2 or b == 2 or _same_batch(op, A, B):  # Einsum transposes for free, and sums over the batch in one product
+        batch = _LABELS[: max(a, b) - 2]
+        left, right = batch[: a - 2] + "xy", batch[: b - 2] + "yz"
+        dA = op.Einsum(dY, B, equation=f"{batch}xz,{right}->{left}")
+        return dA, op.Einsum(A, dY, equation=f"{left},{batch}xz->{right}")
+    return op.MatMul(dY, swap(op, B)), op.MatMul(swap(op, A), dY)
+
+
+_LABELS = "".join(c for c in string.ascii_lowercase if c not in "xyz")
+
+
+def _same_batch(op: Builder, A: Value, B: Value) -> bool:
+    """Whether A and B are stacks of matrices that are equal in number: nothing is broadcast."""
+    a, b = op.dims(A), op.dims(B)
+    return a is not None and b is not None and a[:-2] == b[:-2] and None not in a[:-2]
 
 
 def _squeezed(op: Builder, x: Value, axis: int) -> Value:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+import onnx_ir as ir
 
+from graphspec.inference import known_constant
 from graphspec.operators._precision import wide, wide_type
 from graphspec.operators._rank import known_rank
 from graphspec.operators._types import Array, Builder, Cotangents, Value
@@ -142,6 +145,28 @@ def negative_log_likelihood_loss_vjp(
     return dX, None, dW
 
 
+def _one_hot(op: Builder, scores: Value, labels: Value) -> Value | None:
+    """1 at each label along axis 1, in the dtype of the scores; ``None`` where ONNX Runtime has no such OneHot."""
+    if op.dtype(scores) != ir.DataType.FLOAT:
+        return None
+    depth = op.cast(op.dim(scores, 1), labels)
+    return op.OneHot(labels, depth, op.const(np.array([0, 1], np.float32)), axis=1)  # type: ignore[no-any-return]
+
+
+def _plain_slope(op: Builder, dY: Value, scores: Value, difference: Value, hot: Value, reduction: str) -> Value:
+    """dY · difference, over the number of labels for the mean: that is the sum of ``hot``, if not known before."""
+    if reduction == "none":
+        return op.Mul(op.Unsqueeze(dY, op.ints([1])), difference)  # type: ignore[no-any-return]
+    if reduction == "sum":
+        return op.Mul(dY, difference)  # type: ignore[no-any-return]
+    static = op.static(scores)
+    count = op.ReduceSum(hot, keepdims=0) if static is None else op.scalar(math.prod(static) // static[1], hot)
+    seed = known_constant(dY)
+    if seed is not None and seed.size == 1 and seed.item() == 1:
+        return op.Div(difference, count)  # type: ignore[no-any-return]
+    return op.Mul(op.Div(dY, count), difference)  # type: ignore[no-any-return]
+
+
 @softmax_cross_entropy_loss.vjp_all
 def softmax_cross_entropy_loss_vjp(
     op: Builder, dY: tuple[Value | None, ...], Y: tuple[Value, ...], scores: Value, labels: Value,
@@ -150,7 +175,10 @@ def softmax_cross_entropy_loss_vjp(
     """d scores = w[t] · dY · (softmax - one hot of t); of log_prob, as of the log softmax."""
     parts, dW = [], None
     softmax = op.Softmax(scores, axis=1)
-    if dY[0] is not None:
+    hot = None if weights is not None or ignore_index is not None else _one_hot(op, scores, labels)
+    if dY[0] is not None and hot is not None:
+        parts.append(_plain_slope(op, dY[0], scores, op.Sub(softmax, hot), hot, reduction))
+    elif dY[0] is not None:
         terms = _terms(op, dY[0], scores, labels, weights, ignore_index, reduction)
         parts.append(op.Mul(terms.weighted(op), op.Sub(softmax, op.cast(terms.chosen, scores))))
         if weights is not None:

@@ -249,8 +249,7 @@ def layer_normalization_vjp(
     x, axes = op.cast(X, dtype), _trailing_of(op, X, axis, "LayerNormalization")
     if dtype == stash_type:  # the node itself knows mean and deviation as exactly as the rule needs them
         mean, inverse = op.output(Y[0], 1), op.output(Y[0], 2)
-        deviation = op.Reciprocal(inverse)
-        normal = Standardized(op, op.Div(op.Sub(x, mean), deviation), deviation, axes, True)
+        normal = Standardized(op, op.Mul(op.Sub(x, mean), inverse), inverse, axes, True, inverse=True)
     else:
         normal = standardized(op, x, axes, epsilon)
     g = op.zeros_like(normal.xhat) if dY[0] is None else op.cast(dY[0], dtype)

@@ -8,13 +8,24 @@ from onnx_ir.passes.common import (
     RemoveUnusedNodesPass,
 )
 
+from graphspec.optimize.constants import constants_to_initializers, constants_to_nodes
 from graphspec.optimize.copying import copied
+from graphspec.optimize.products import merge_biases, merge_transposes
 from graphspec.optimize.propagate import RANDOM, propagate
 from graphspec.optimize.sequences import resolve_sequences
 from graphspec.optimize.simplify import simplify
 from graphspec.optimize.upgrade import upgraded
 
-__all__ = ["clean", "copied", "optimized", "propagate", "resolve_sequences", "upgraded"]
+__all__ = [
+    "clean",
+    "constants_to_initializers",
+    "constants_to_nodes",
+    "copied",
+    "optimized",
+    "propagate",
+    "resolve_sequences",
+    "upgraded",
+]
 
 
 def optimized(model: ir.Model) -> ir.Model:
@@ -34,7 +45,9 @@ def clean(model: ir.Model) -> None:
     simplify(model)
     _merge_equal(model)
     simplify(model)
-    RemoveUnusedNodesPass()(model)
+    RemoveUnusedNodesPass()(model)  # first, so that what is dead uses nothing
+    merge_biases(model)
+    merge_transposes(model)
 
 
 def _merge_equal(model: ir.Model) -> None:

@@ -14,6 +14,9 @@ from graphspec.validation.report import Kind, Shape, ValueInfo, closest, pointer
 from graphspec.validation.source import to_model
 from graphspec.validation.types import shape_text
 
+# Metadata of an initializer that stands for a Constant node: it is no parameter, though it is floating point.
+CONSTANT_MARK = "graphspec.constant"
+
 Convert = Callable[[Any], Any]
 
 
@@ -58,7 +61,11 @@ class FeedChecker:
     def __init__(self, model: ir.Model) -> None:
         graph = model.graph
         initializers = {name: value for name, value in graph.initializers.items() if name}
-        parameters = {n: v for n, v in initializers.items() if v.is_graph_input() or _is_float(v)}
+        parameters = {
+            n: v
+            for n, v in initializers.items()
+            if v.is_graph_input() or (_is_float(v) and CONSTANT_MARK not in v.metadata_props)
+        }
         self.inputs = {v.name: _info(v, "input") for v in graph.inputs if v.name and v.name not in initializers}
         self.parameters = {name: _info(value, "parameter") for name, value in parameters.items()}
         self.outputs: dict[str, ValueInfo] = {}
