@@ -44,7 +44,7 @@ def test_rule_agrees_with_central_differences(sample: Sample, symbolic: bool) ->
             assert not found[f"{name}_vjp"].any()
         return
     order = 1 if symbolic and sample.op_type in STATIC_SECOND_ORDER else sample.order
-    report = check_derivatives(model, feeds, of, wrt_names(sample), order=order)
+    report = check_derivatives(model, feeds, of, wrt_names(sample), order=order, forward=False, onnxruntime=False)
     assert report.checks or not sum(feeds[n].size for n in wrt_names(sample))
 
 

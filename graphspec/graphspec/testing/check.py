@@ -1,0 +1,394 @@
+"""``check_derivatives``: every derivative of a model computed in two ways that share no rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from graphspec.derivatives import jvp, vjp
+from graphspec.errors import DifferentiationError, ExecutionError, NotDifferentiable, UnsupportedError
+from graphspec.interchange import load
+from graphspec.testing import differences
+from graphspec.testing.report import Comparison, DerivativeMismatchError, DerivativeReport, Kind, KinkError
+from graphspec.testing.runner import Runner, depends_on, is_random, not_analytic
+from graphspec.testing.widening import array_in, in_dtype
+
+Method = Literal["differences", "complex"]
+Arrays = dict[str, Any]
+
+# The most that two runtimes may differ by: rounding, in their own order, at the width that both compute in.
+_RUNTIMES = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 2e-3}
+
+
+def check_derivatives(
+    model: Any,
+    feeds: Mapping[str, Any],
+    of: Sequence[str],
+    wrt: Sequence[str],
+    *,
+    order: int = 2,
+    method: Method = "differences",
+    forward: bool = True,
+    onnxruntime: bool = True,
+    rtol: float = 1e-6,
+    elements: int = 48,
+    directions: int = 4,
+    rng: np.random.Generator | None = None,
+) -> DerivativeReport:
+    """Check a model's derivatives at one point, in float64 whatever the model is written in.
+
+    Reverse mode is held against slopes of the values, the derivative of the derivative against slopes of the
+    derivative, and forward mode against reverse mode (⟨Jv, w⟩ = ⟨v, Jᵀw⟩), all through random cotangents. Last, ONNX
+    Runtime runs the derived model.
+
+    Args:
+        model: Anything that ``graphspec.load`` takes.
+        feeds: One array per graph input; away from kinks and ties, where values cannot tell what is right.
+        of: Names of the values to differentiate.
+        wrt: Names of graph inputs or initializers (parameters) to differentiate with respect to.
+        order: 2 also checks the derivative of the derivative, in its inputs and in its cotangents; 1 does not.
+        method: ``"differences"``: five-point central differences, with other steps where the first does not confirm;
+            ``"complex"``: complex steps, exact to the last digits, for graphs of analytic operators alone.
+        forward: Whether to check forward mode.
+        onnxruntime: Whether to run the derived model on ONNX Runtime; left out, as the report says, where that is
+            not installed, has no kernel, or gives other values already for the model itself.
+        rtol: Largest deviation allowed, relative to the size of the derivative.
+        elements: Inputs up to this size are checked element by element, larger ones along random directions.
+        directions: Number of random directions.
+        rng: Source of cotangents and directions; a fixed seed by default.
+
+    Returns:
+        What was compared, and for each kind of comparison the one that came out worst.
+
+    Raises:
+        DerivativeMismatchError: A derivative is wrong; the worst element is named.
+        KinkError: The values are not smooth there, or too noisy to tell.
+        GraphSpecError: The model cannot be read, differentiated or run.
+    """
+    model = load(model)
+    of, wrt = ([names] if isinstance(names, str) else list(names) for names in (of, wrt))
+    rng = rng or np.random.default_rng(0)
+    wide, point = _in_float64(model, dict(feeds), of, wrt)
+    check = _Check(rtol, elements, directions, rng, method)
+    derived = vjp(wide, of, wrt)
+    first = _Derived(derived, of, wrt, point, rng)
+    check.against_slopes("reverse", first)
+    if order > 1:
+        inputs = [*wrt, *first.weights_of.values()]
+        inputs = [x for x in inputs if depends_on(derived, first.names, x)]
+        if inputs:
+            second = _Derived(vjp(derived, first.names, inputs), first.names, inputs, first.point, rng)
+            check.against_slopes("second order", second)
+    if forward:
+        check.forward(wide, of, wrt, first)
+    if onnxruntime:
+        reason = check.on_onnxruntime(model, wide, of, wrt, first)
+        if reason:
+            check.left_out.append(f"ONNX Runtime: {reason}")
+    return DerivativeReport(check.counts, check.closest, check.left_out, rtol)
+
+
+def _in_float64(model: ir.Model, feeds: Arrays, of: list[str], wrt: list[str]) -> tuple[ir.Model, Arrays]:
+    """The model in float64, and a feed for everything it is differentiated with respect to."""
+    values = ir.convenience.create_value_mapping(model.graph)
+    named = [values[name] for name in (*of, *wrt) if name in values]
+    feeds = {name: np.asarray(feed) if not isinstance(feed, list) or _is_tensor(values.get(name)) else feed
+             for name, feed in feeds.items()}  # fmt: skip
+    if any(value.dtype not in (None, ir.DataType.DOUBLE) for value in named):
+        model = in_dtype(model, ir.DataType.DOUBLE)
+        feeds = {name: array_in(feed, ir.DataType.DOUBLE) for name, feed in feeds.items()}
+        values = ir.convenience.create_value_mapping(model.graph)
+    for name in wrt:
+        if name in feeds or name not in values:
+            continue
+        tensor = values[name].const_value if values[name].is_initializer() else None
+        if tensor is None:
+            raise NotDifferentiable(
+                f"`wrt` names {name!r}, which is computed in the graph: only what can be fed can be varied.",
+                expected="a graph input or an initializer",
+                found="the output of a node, or an input without a feed",
+                hint="Check the part of the graph behind it as a model of its own.",
+            )
+        feeds[name] = tensor.numpy()
+    return model, feeds
+
+
+def _is_tensor(value: ir.Value | None) -> bool:
+    return value is None or isinstance(value.type, ir.TensorType)
+
+
+class _Derived:
+    """A model of vector-Jacobian products at one point, with random cotangents.
+
+    Attributes:
+        weights: The cotangent of each value of ``of``.
+        weights_of: The name of the input that holds it.
+        names: The names of the results, in the order of ``wrt``.
+        results: The results.
+    """
+
+    def __init__(self, model: ir.Model, of: list[str], wrt: list[str], point: Arrays, rng: np.random.Generator) -> None:
+        self.model, self.of, self.wrt = model, of, wrt
+        self.runner = Runner(model)
+        self.values = self.runner.run(point, of)
+        inputs = [v.name or "" for v in model.graph.inputs][-len(of) :]
+        self.weights_of = dict(zip(of, inputs, strict=True))
+        self.weights = {y: np.asarray(rng.standard_normal(v.shape), v.dtype) for y, v in self.values.items()}
+        self.point = {**point, **{self.weights_of[y]: weight for y, weight in self.weights.items()}}
+        self.names = [v.name or "" for v in model.graph.outputs][-len(wrt) :]
+        # The values are fetched as well, so that random numbers are drawn for the same nodes in the same order.
+        found = self.runner.run(self.point, [*of, *self.names])
+        self.results = {x: found[name] for x, name in zip(wrt, self.names, strict=True)}
+
+    def moved(self, x: str, change: Any) -> Any:
+        """Σ ⟨y, w⟩ with one input moved."""
+        found = self.runner.run({**self.point, x: self.point[x] + change}, self.of)
+        return differences.value_of(found, self.weights)
+
+    @property
+    def size(self) -> float:
+        """Σ ⟨|y|, |w|⟩, which rounding is relative to."""
+        return float(sum((abs(y) * abs(self.weights[name])).sum() for name, y in self.values.items()))
+
+
+class _Check:
+    """The comparisons made so far."""
+
+    def __init__(self, rtol: float, elements: int, directions: int, rng: np.random.Generator, method: Method) -> None:
+        if method not in ("differences", "complex"):
+            raise ValueError(f"method is 'differences' or 'complex', not {method!r}.")
+        self.rtol, self.elements, self.count, self.rng, self.method = rtol, elements, directions, rng, method
+        self.counts: dict[Kind, int] = {}
+        self.closest: dict[Kind, Comparison] = {}
+        self.left_out: list[str] = []
+
+    def add(self, comparison: Comparison) -> None:
+        kind = comparison.kind
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        if kind not in self.closest or comparison.deviation >= self.closest[kind].deviation:
+            self.closest[kind] = comparison
+
+    def against_slopes(self, kind: Kind, derived: _Derived) -> None:
+        """Hold the results of a derived model against slopes of what it is derived from."""
+        if self.method == "complex":
+            offending = not_analytic(derived.model, derived.of)
+            if offending:
+                raise UnsupportedError(
+                    f"Complex steps need analytic operators, which {offending} is not.",
+                    hint='Use method="differences".',
+                )
+        floor = 0.0 if self.method == "complex" else differences.noise(derived.size)
+        for x in derived.wrt:
+            base, gradient = np.asarray(derived.point[x]), derived.results[x]
+            if gradient.shape != base.shape or gradient.dtype != base.dtype:
+                raise DerivativeMismatchError(
+                    f"The derivative with respect to {x} has shape {gradient.shape} and dtype {gradient.dtype}, "
+                    f"{x} itself {base.shape} and {base.dtype}."
+                )
+
+            def slope(direction: Any, careful: bool, x: str = x) -> float:
+                def line(step: Any) -> Any:
+                    return derived.moved(x, step * direction)
+
+                if self.method == "complex":
+                    return differences.complex_step(line)
+                return differences.settled(line).value if careful else differences.five_point(line)
+
+            def smooth(direction: Any, scale: float, x: str = x) -> str | None:
+                if self.method == "complex":
+                    return None
+                return differences.roughness(lambda step: float(derived.moved(x, step * direction)), scale)
+
+            self._compare(kind, ", ".join(derived.of), x, base, gradient, slope, smooth, floor)
+
+    def forward(self, wide: ir.Model, of: list[str], wrt: list[str], first: _Derived) -> None:
+        """Hold forward mode against reverse mode: ⟨Jv, w⟩ = ⟨v, Jᵀw⟩ for random v, input by input."""
+        pushed = jvp(wide, of, wrt)
+        runner = Runner(pushed)
+        inputs = [v.name or "" for v in pushed.graph.inputs][-len(wrt) :]
+        results = [v.name or "" for v in pushed.graph.outputs][-len(of) :]
+        still = {t: np.zeros_like(first.point[x]) for t, x in zip(inputs, wrt, strict=True)}
+        weights = {name: first.weights[y] for name, y in zip(results, of, strict=True)}
+        for x, tangent in zip(wrt, inputs, strict=True):
+            gradient, base = first.results[x], np.asarray(first.point[x])
+
+            def product(direction: Any, tangent: str = tangent) -> float:
+                found = runner.run({**first.point, **still, tangent: direction}, [*of, *results])
+                return float(differences.value_of({n: found[n] for n in results}, weights))
+
+            drawn = np.asarray(self.rng.standard_normal(base.shape), base.dtype)
+            self._settle("forward", ", ".join(of), x, gradient, [(drawn, None, "a random tangent")], product)
+
+    def _compare(
+        self, kind: Kind, of: str, x: str, base: Any, gradient: Any, slope: Callable[[Any, bool], float],
+        smooth: Callable[[Any, float], str | None], floor: float,
+    ) -> None:  # fmt: skip
+        wrong: list[tuple[Comparison, Any]] = []
+        for direction, index, where in self._directions(base):
+            found, expected = float((gradient * direction).sum()), slope(direction, False)
+            comparison = _comparison(kind, of, x, index, where, expected, found, gradient, direction, floor)
+            if not comparison.deviation <= self.rtol:
+                expected = slope(direction, True)
+                comparison = _comparison(kind, of, x, index, where, expected, found, gradient, direction, floor)
+            if not comparison.deviation <= self.rtol:
+                wrong.append((comparison, direction))
+            self.add(comparison)
+        if not wrong:
+            return
+        reasons = [smooth(d, _size(gradient, d)) for _, d in wrong]
+        sharp = [pair for pair, reason in zip(wrong, reasons, strict=True) if reason is None]
+        worst, direction = max(sharp or wrong, key=lambda pair: np.nan_to_num(pair[0].deviation, nan=math.inf))
+        if worst.index is None:
+            worst = _located(worst, gradient, direction, lambda d: slope(d, True), floor)
+        if sharp:
+            raise DerivativeMismatchError(f"{worst}. {len(wrong)} of {x}'s comparisons failed.", worst)
+        reason = next(r for r, (c, _) in zip(reasons, wrong, strict=True) if r is not None)
+        raise KinkError(
+            f"The values are not smooth there, so that they cannot tell: {reason}. {worst}. "
+            "Choose feeds away from kinks, ties and jumps.",
+            worst,
+        )
+
+    def _settle(
+        self, kind: Kind, of: str, x: str, gradient: Any, directions: Iterable[tuple[Any, Any, str]],
+        product: Callable[[Any], float],
+    ) -> None:  # fmt: skip
+        for direction, index, where in directions:
+            expected, found = float((gradient * direction).sum()), product(direction)
+            size = float((abs(gradient) * abs(direction)).sum())  # both are sums, rounded in their own order
+            deviation = _relative(found - expected, max(abs(expected), size))
+            comparison = Comparison(kind, x, of, index, where, expected, found, deviation)
+            self.add(comparison)
+            if not deviation <= self.rtol:
+                raise DerivativeMismatchError(str(_worst_element(comparison, gradient, direction, product)), comparison)
+
+    def on_onnxruntime(
+        self, model: ir.Model, wide: ir.Model, of: list[str], wrt: list[str], first: _Derived
+    ) -> str | None:
+        """Run the derived model there, in the model's own dtype or else in float32; why not, if not."""
+        if is_random(model):
+            return "random numbers are drawn by each runtime in its own way"
+        own = {v.dtype for v in model.graph.inputs if v.dtype is not None and v.dtype.is_floating_point()}
+        narrow = in_dtype(wide, ir.DataType.FLOAT)
+        reason: str | None = None
+        for candidate in [wide, narrow] if ir.DataType.DOUBLE in own else [narrow]:
+            reason = self._one_runtime(candidate, of, wrt, first)
+            if reason is None:
+                return None
+        return reason
+
+    def _one_runtime(self, model: ir.Model, of: list[str], wrt: list[str], first: _Derived) -> str | None:
+        derived = first.model if model is not None and _same_dtype(model, first.model) else vjp(model, of, wrt)
+        dtype = next(v.dtype for v in derived.graph.outputs if v.name in first.names) or ir.DataType.DOUBLE
+        feeds = {name: array_in(feed, dtype) for name, feed in first.point.items()}
+        fetches = [*of, *first.names]
+        try:
+            theirs = Runner(derived, provider="onnxruntime").run(feeds, fetches)
+        except (UnsupportedError, ExecutionError) as error:
+            return error.message
+        ours = Runner(derived).run(feeds, fetches)
+        limit = _RUNTIMES[np.dtype(dtype.numpy())]
+        for name in fetches:
+            comparison = _elementwise(name, ", ".join(of), ours[name], theirs[name])
+            if name in of:
+                if not comparison.deviation <= limit:
+                    return f"it gives other values of {name} than NumPy, by {comparison.deviation:.2g}"
+                continue
+            self.add(comparison)
+            if not comparison.deviation <= limit:
+                raise DerivativeMismatchError(f"{comparison}, more than {limit:g}", comparison)
+        return None
+
+    def _directions(self, base: Any) -> Iterable[tuple[Any, tuple[int, ...] | None, str]]:
+        if base.size <= self.elements:
+            for i in range(base.size):
+                yield _unit(base, i)
+            return
+        for i in range(self.count):
+            drawn = np.asarray(self.rng.standard_normal(base.shape), base.dtype)
+            yield drawn / np.linalg.norm(drawn), None, f"along random direction {i + 1} of {self.count}"
+
+
+def _same_dtype(model: ir.Model, derived: ir.Model) -> bool:
+    return [v.dtype for v in model.graph.inputs] == [v.dtype for v in derived.graph.inputs][: len(model.graph.inputs)]
+
+
+def _unit(base: Any, i: int) -> tuple[Any, tuple[int, ...], str]:
+    unit = np.zeros(base.size, base.dtype)
+    unit[i] = 1
+    index = tuple(int(k) for k in np.unravel_index(i, base.shape))
+    return unit.reshape(base.shape), index, f"element {list(index)}"
+
+
+def _size(gradient: Any, direction: Any) -> float:
+    """The size of a product of the gradient with a direction like this one, as it is typically."""
+    if not gradient.size:
+        return 0.0
+    return float(np.sqrt(np.mean(np.square(gradient))) * np.linalg.norm(direction))
+
+
+def _relative(distance: float, size: float) -> float:
+    if distance == 0:
+        return 0.0
+    return float(abs(distance) / size) if size else math.inf
+
+
+def _comparison(
+    kind: Kind, of: str, x: str, index: tuple[int, ...] | None, where: str, expected: float, found: float,
+    gradient: Any, direction: Any, floor: float,
+) -> Comparison:  # fmt: skip
+    distance = max(0.0, abs(found - expected) - floor) if math.isfinite(found - expected) else math.nan
+    deviation = _relative(distance, max(abs(expected), _size(gradient, direction)))
+    return Comparison(kind, x, of, index, where, expected, found, deviation)
+
+
+def _located(
+    worst: Comparison, gradient: Any, direction: Any, slope: Callable[[Any], float], floor: float
+) -> Comparison:
+    """The element behind a wrong product: the half of the direction that is further off, again and again."""
+    chosen = np.flatnonzero(direction)
+    while len(chosen) > 1:
+        halves = []
+        for half in np.array_split(chosen, 2):
+            part = np.zeros(direction.size, direction.dtype)
+            part[half] = direction.reshape(-1)[half]
+            part = part.reshape(direction.shape)
+            distance = abs(float((gradient * part).sum()) - slope(part))
+            halves.append((np.nan_to_num(distance, nan=math.inf), half))
+        chosen = max(halves, key=lambda pair: pair[0])[1]
+    unit, index, where = _unit(direction, int(chosen[0]))
+    found = float((gradient * unit).sum())
+    return _comparison(worst.kind, worst.of, worst.value, index, where, slope(unit), found, gradient, unit, floor)
+
+
+def _worst_element(worst: Comparison, gradient: Any, direction: Any, product: Callable[[Any], float]) -> Comparison:
+    located = _located(worst, gradient, direction, product, 0.0)
+    return Comparison(
+        worst.kind, worst.value, worst.of, located.index, located.where,
+        located.found, located.expected, located.deviation,
+    )  # fmt: skip
+
+
+def _elementwise(name: str, of: str, ours: Any, theirs: Any) -> Comparison:
+    """The element in which two runtimes differ most, relative to the largest one."""
+    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    if ours.shape != theirs.shape:
+        raise DerivativeMismatchError(f"{name} has shape {ours.shape} by NumPy, {theirs.shape} by ONNX Runtime.")
+    if not ours.size:
+        return Comparison("onnxruntime", name, of, None, "no elements", 0.0, 0.0, 0.0)
+    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+    scale = max(1.0, float(np.max(np.abs(ours[np.isfinite(ours)]), initial=0.0)))
+    with np.errstate(invalid="ignore"):
+        distance = np.where(same, 0.0, np.nan_to_num(np.abs(ours - theirs), nan=math.inf)) / scale
+    i = int(np.argmax(distance))
+    _, index, where = _unit(ours, i)
+    return Comparison(
+        "onnxruntime", name, of, index, where, float(ours[index]), float(theirs[index]), float(distance[index])
+    )
+
+
+__all__ = ["DifferentiationError", "Method", "check_derivatives"]
