@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from graphspec import GraphSpecError
-from graphspec_server import wire
+from graphspec_server import wire, wire_v2
 from graphspec_server.dataplane import DataPlane, create_data_plane
 from graphspec_server.errors import failure_of, routing_failure
 from graphspec_server.middleware import Door
@@ -43,6 +43,23 @@ ROUTES = (
     Route("GET", "/v1/schema", v1.schema),
     Route("GET", "/v2/health/live", v2.live, None, wire.Health),
     Route("GET", "/v2/health/ready", v2.ready, None, wire.Health),
+    Route("GET", "/v2", v2.server, None, wire_v2.ServerMetadata),
+    Route("GET", "/v2/models", v2.models, None, wire_v2.ModelNames),
+    Route("GET", "/v2/models/stats", v2.all_stats),  # before the model of that name
+    *(
+        Route(method, f"{path}{rest}", form(endpoint), takes, gives)
+        for path, form in (("/v2/models/{model}", v2.newest), ("/v2/models/{model}/versions/{version}", v2.versioned))
+        for method, rest, endpoint, takes, gives in (
+            ("GET", "", v2.metadata, None, wire_v2.ModelMetadata),
+            ("GET", "/ready", v2.model_ready, None, wire_v2.ModelReady),
+            ("GET", "/config", v2.config, None, None),
+            ("GET", "/stats", v2.stats, None, None),
+            ("POST", "/infer", v2.infer, wire_v2.InferRequest, wire_v2.InferAnswer),
+        )
+    ),
+    Route("POST", "/v2/repository/index", v2.index, wire_v2.IndexRequest),
+    Route("POST", "/v2/repository/models/{model}/load", v2.load, wire_v2.LoadRequest),
+    Route("POST", "/v2/repository/models/{model}/unload", v2.unload, wire_v2.UnloadRequest),
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -25,9 +25,11 @@ from graphspec_server.executor import Arrays, Executor, Feeds, Graph, Transform,
 from graphspec_server.executor.in_process import BoundedPool, InProcessExecutor
 from graphspec_server.executor.sessions import derived
 from graphspec_server.memory import check_memory
+from graphspec_server.models import Model, Models, Signature, check_name
 from graphspec_server.records import Record, record_of
 from graphspec_server.repository import DirectoryRepository, Repository
 from graphspec_server.settings import Settings
+from graphspec_server.statistics import Statistics
 
 T = TypeVar("T")
 
@@ -49,6 +51,8 @@ class DataPlane:
         self._executor = executor
         self._pool = pool
         self._max_run_bytes = max_run_bytes
+        self.models = Models(repository)
+        self.statistics = Statistics()
         # Content never changes under an id, so what is known of it may be kept; that it is still there is asked.
         self._record = functools.lru_cache(maxsize=256)(self._read_record)
 
@@ -133,6 +137,59 @@ class DataPlane:
         """Outputs and derivatives of a stored graph."""
         of = [request.of] if isinstance(request.of, str) else request.of
         return await self._submit(graph_id, _derivative(transform, of, request.wrt, request.fetches), request)
+
+    async def model(self, name: str, version: str | None) -> tuple[Model, Record]:
+        """A model that takes requests, by its name."""
+
+        def work() -> tuple[Model, Record]:
+            model = self.models.find(name, version)
+            return model, self._known(model.graph_id)
+
+        return await self.call(work)
+
+    async def infer(
+        self,
+        model: Model,
+        record: Record,
+        signature: Signature,
+        values: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+        seed: int | None = None,
+    ) -> Arrays:
+        """Run a model, or a derivative of it.
+
+        Args:
+            model: What `model` found.
+            record: What it said of the graph.
+            signature: The names that ``values`` and ``outputs`` go by.
+            values: The inputs.
+            outputs: The outputs wanted.
+            seed: Where random numbers start.
+        """
+        missing = [name for name in signature.inputs if name not in values]
+        if missing:
+            raise FeedError(
+                problems=[_problem("missing-feed", f"The input {name!r} is missing.", "") for name in missing]
+            )
+        vectors = {value: values[name] for name, value in signature.vectors.items()}
+        own = {name: array for name, array in values.items() if name not in signature.vectors}
+        check_memory(record, own, self._max_run_bytes)
+        fetches = tuple(name for name in outputs if name not in signature.derivatives)
+        work = Work(model.transform, signature.of, signature.wrt, fetches)
+        feeds = Feeds(own, vectors, seed, self._max_run_bytes)
+        return await self._executor.submit(Graph(model.graph_id, lambda: self._load(model.graph_id)), work, feeds)
+
+    async def load_model(self, name: str, files: Mapping[str, bytes], graphs: Mapping[str, str]) -> None:
+        """Give a name to graphs, by version: to ONNX that comes with the request, and to graphs that are stored."""
+
+        def work() -> None:
+            if files:
+                check_name(name)
+            loaded = {version: load(data) for version, data in files.items()}
+            stored = {version: self._store(*graph)[0].id for version, graph in loaded.items()}
+            self.models.assign(name, stored | dict(graphs))
+
+        await self.call(work)
 
     async def _submit(self, graph_id: str, work: Work, request: wire.RunOptions) -> Arrays:
         def prepare() -> Feeds:

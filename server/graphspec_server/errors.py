@@ -6,6 +6,8 @@ The library's tree of errors gains a branch of the service's own::
     └── ServiceError             the service refuses, whatever the graph
         ├── RequestError         the request is not one of the service's
         ├── UnknownGraph         no stored graph has this id
+        ├── UnknownModel         no model has this name, or none this version
+        ├── ModelNotReady        the model is unloaded
         ├── BodyTooLarge         the body is over the limit
         ├── BodyTooSlow          the body did not arrive in time
         ├── UnsupportedMedia     the body's type is none of those taken here
@@ -53,6 +55,18 @@ class UnknownGraph(ServiceError):  # noqa: N818 - reads as the reason
     """No stored graph has this id."""
 
     code = "unknown-graph"
+
+
+class UnknownModel(ServiceError):  # noqa: N818 - reads as the reason
+    """No model has this name, or it has no such version."""
+
+    code = "unknown-model"
+
+
+class ModelNotReady(ServiceError):  # noqa: N818 - reads as the reason
+    """The model is unloaded."""
+
+    code = "model-not-ready"
 
 
 class BodyTooLarge(ServiceError):  # noqa: N818 - reads as the reason
@@ -109,6 +123,8 @@ STATUSES: dict[type[GraphSpecError], tuple[int, str]] = {
     LimitError: (422, "A limit was reached"),
     RequestError: (400, "The request cannot be read"),
     UnknownGraph: (404, "There is no such graph"),
+    UnknownModel: (404, "There is no such model"),
+    ModelNotReady: (409, "The model is not ready"),
     BodyTooLarge: (413, "The body is too large"),
     BodyTooSlow: (408, "The body did not arrive in time"),
     UnsupportedMedia: (415, "The body's content type is not supported"),

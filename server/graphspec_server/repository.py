@@ -2,11 +2,13 @@
 
 In the directory a graph is ``<id>.onnx``; beside it ``<id>.json`` remembers what is known of it, so that nothing has
 to be loaded to describe it. The ONNX file alone decides whether a graph is there: it appears last and goes first.
+A name for graphs is ``names/<name>.json``; it refers to graphs, and does not keep them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import logging
@@ -14,7 +16,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,8 +24,21 @@ from graphspec_server.errors import StorageError, UnknownGraph
 
 _log = logging.getLogger(__name__)
 
-_ID = re.compile(r"[0-9a-f]{64}")
+ID = re.compile(r"[0-9a-f]{64}")
 _TEMPORARY = ".new-"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Name:
+    """What a name refers to.
+
+    Attributes:
+        versions: The ids of graphs, by version.
+        ready: Whether it takes requests.
+    """
+
+    versions: dict[str, str]
+    ready: bool
 
 
 class Repository(Protocol):
@@ -53,6 +68,22 @@ class Repository(Protocol):
         """Forget a graph; raises `UnknownGraph`."""
         ...
 
+    def has(self, graph_id: str) -> bool:
+        """Whether a graph is there."""
+        ...
+
+    def names(self) -> list[str]:
+        """All names, in order."""
+        ...
+
+    def name(self, name: str) -> Name | None:
+        """What a name refers to, or ``None``. The name must be one that is fit for a file."""
+        ...
+
+    def update_name(self, name: str, change: Callable[[Name | None], Name]) -> None:
+        """Change what a name refers to; as durable as `put`. The name must be one that is fit for a file."""
+        ...
+
 
 class DirectoryRepository:
     """Graphs as files of one directory, which several processes may share.
@@ -63,6 +94,7 @@ class DirectoryRepository:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._names = directory / "names"
         with _storage("open"):
             directory.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(PermissionError):  # a parent that is not ours was not made by us either
@@ -105,7 +137,7 @@ class DirectoryRepository:
     def ids(self) -> list[str]:
         """The ids of all graphs."""
         with _storage("list"):
-            return sorted(p.stem for p in self._directory.glob("*.onnx") if _ID.fullmatch(p.stem))
+            return sorted(p.stem for p in self._directory.glob("*.onnx") if ID.fullmatch(p.stem))
 
     def delete(self, graph_id: str) -> None:
         """Forget a graph."""
@@ -115,8 +147,39 @@ class DirectoryRepository:
             _sync(self._directory)
             path.with_suffix(".json").unlink(missing_ok=True)
 
+    def has(self, graph_id: str) -> bool:
+        """Whether a graph is there."""
+        with _storage("read"):
+            return bool(ID.fullmatch(graph_id)) and self._path(graph_id).exists()
+
+    def names(self) -> list[str]:
+        """All names."""
+        with _storage("list"):
+            return sorted(path.name.removesuffix(".json") for path in self._names.glob("*.json"))
+
+    def name(self, name: str) -> Name | None:
+        """What a name refers to."""
+        with _storage("read"):
+            try:
+                found = json.loads((self._names / f"{name}.json").read_bytes())
+            except FileNotFoundError:
+                return None
+        return Name(found["versions"], found["ready"])
+
+    def update_name(self, name: str, change: Callable[[Name | None], Name]) -> None:
+        """Change what a name refers to; nobody else changes it meanwhile, in this process or another."""
+        with _storage("write"):
+            if not self._names.exists():
+                self._names.mkdir(exist_ok=True)
+                _sync(self._directory)
+            with (self._names / ".lock").open("wb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                refers = change(self.name(name))
+                self._write(self._names / f"{name}.json", json.dumps(dataclasses.asdict(refers)).encode())
+                _sync(self._names)
+
     def _path(self, graph_id: str) -> Path:
-        if not _ID.fullmatch(graph_id):  # no text of a client's becomes a path unless it is a digest
+        if not ID.fullmatch(graph_id):  # no text of a client's becomes a path unless it is a digest
             raise _unknown(graph_id)
         return self._directory / f"{graph_id}.onnx"
 
@@ -145,7 +208,7 @@ class DirectoryRepository:
         for path in self._directory.glob("*.json"):
             # A record as young as this may be that of an upload in progress in another process.
             old = time.time() - path.stat().st_mtime > 60
-            if old and _ID.fullmatch(path.stem) and not path.with_suffix(".onnx").exists():
+            if old and ID.fullmatch(path.stem) and not path.with_suffix(".onnx").exists():
                 path.unlink(missing_ok=True)
 
 

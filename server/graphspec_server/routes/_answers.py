@@ -23,6 +23,9 @@ PROBLEM = "application/problem+json"
 # Below this many elements, writing takes less time than handing it to a thread.
 SMALL_ANSWER = 4096
 
+# Problems told where an error is but a text.
+_MOST_TOLD = 10
+
 Groups = Mapping[str, Mapping[str, Any]]
 
 
@@ -33,11 +36,22 @@ def json_answer(value: Any, status: int = 200) -> Response:
 
 def failure_answer(failure: Failure, path: str) -> Response:
     """An error; under /v2 in that protocol's own form."""
-    if path.startswith("/v2/"):
+    if path == "/v2" or path.startswith("/v2/"):
         return Response(
-            write_plain_json({"error": failure.body["detail"]}), failure.status, failure.headers, media_type=JSON
+            write_plain_json({"error": _told(failure.body)}), failure.status, failure.headers, media_type=JSON
         )
     return Response(write_plain_json(failure.body), failure.status, failure.headers, media_type=PROBLEM)
+
+
+def _told(body: Mapping[str, Any]) -> str:
+    """All of an error in one text, for protocols whose errors are nothing else."""
+    sentences = []
+    for problem in body["problems"][:_MOST_TOLD]:
+        sides = [f"{word} {problem[word]}" for word in ("expected", "found") if problem.get(word)]
+        parts = [problem["message"], f"({', '.join(sides)})" if sides else "", problem.get("hint", "")]
+        where = f"{problem['path']}: " if problem.get("path") else ""
+        sentences.append(where + " ".join(part for part in parts if part))
+    return " ".join(sentences) or str(body["detail"])
 
 
 async def arrays_answer(request: Request, arrays: Arrays, media: str, encoding: Encoding) -> Response:

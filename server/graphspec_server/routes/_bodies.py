@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -12,13 +13,16 @@ from graphspec_server._json import read_json
 from graphspec_server._safetensors import read_safetensors
 from graphspec_server._text import kind_of
 from graphspec_server.dataplane import DataPlane, Source
-from graphspec_server.errors import BodyTooLarge, BodyTooSlow, RequestError
+from graphspec_server.errors import BodyTooLarge, BodyTooSlow, RequestError, UnsupportedMedia
 from graphspec_server.routes._media import JSON, ONNX_TYPES, SAFETENSORS, TEXT, body_type
 
 M = TypeVar("M", bound=wire.Message)
 
 # Below this, parsing takes less time than handing it to a thread.
 SMALL_BODY = 16 * 2**10
+
+# What zlib is told of each content coding.
+_WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 async def read_message(request: Request, kind: type[M], *, bulk: bool = False) -> M:
@@ -42,7 +46,25 @@ async def read_graph(request: Request) -> Source:
     return _text(body) if media == TEXT else body
 
 
-async def read_body(request: Request) -> bytes:
+async def read_compressed(request: Request) -> bytes:
+    """The body, whatever its content type, decompressed if need be; empty if there is none.
+
+    Raises:
+        BodyTooLarge: It is over the limit, as it came or decompressed.
+        UnsupportedMedia: It is compressed in another way than gzip or deflate.
+        RequestError: It is not what it says.
+    """
+    body = await read_body(request, required=False)
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding in ("", "identity"):
+        return body
+    if coding not in _WINDOWS:
+        raise UnsupportedMedia("This compression is not taken.", expected="gzip or deflate", found=coding)
+    limit = int(request.app.state.settings.max_body_bytes)
+    return await _data_plane(request).call(lambda: _decompressed(body, coding, limit))
+
+
+async def read_body(request: Request, *, required: bool = True) -> bytes:
     """The body, counted while it arrives.
 
     Raises:
@@ -62,7 +84,7 @@ async def read_body(request: Request) -> bytes:
         raise BodyTooSlow("The body did not arrive in time.", expected=f"{settings.body_seconds:g} s") from None
     except ClientDisconnect:
         raise RequestError("The client went away.", code="disconnected") from None
-    if not body:
+    if required and not body:
         raise RequestError("The request has no body.", code="missing-body")
     return body
 
@@ -80,6 +102,27 @@ async def _collect(request: Request, limit: int) -> bytes:
                 break
     if size > limit:
         raise _too_large(limit)
+    return b"".join(pieces)
+
+
+def _decompressed(body: bytes, coding: str, limit: int) -> bytes:
+    """All members of a compressed body; nothing beyond the limit is ever held."""
+    pieces, size = [], 0
+    while body:
+        stream = zlib.decompressobj(_WINDOWS[coding])
+        try:
+            piece = stream.decompress(body, limit - size + 1)
+        except zlib.error:
+            raise RequestError(f"The body is not {coding}.", code="invalid-compression") from None
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise BodyTooLarge("The decompressed body is over the limit.", expected=f"at most {limit} bytes")
+        if not stream.eof:
+            raise RequestError(f"The body is {coding} that is cut short.", code="invalid-compression")
+        body = stream.unused_data
+        if body and coding == "deflate":
+            raise RequestError("Something follows the compressed body.", code="invalid-compression")
     return b"".join(pieces)
 
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from graphspec_server import wire
+from graphspec_server import wire, wire_v2
 from graphspec_server.routes._answers import PROBLEM
 from graphspec_server.routes._media import JSON, ONNX, SAFETENSORS, TEXT
 
@@ -39,6 +39,16 @@ EXAMPLES: dict[type[wire.Message], dict[str, Any]] = {
     wire.JacobianRequest: {"of": ["xy"], "wrt": ["x", "y"], "feeds": _FEEDS},
     wire.HessianRequest: {"of": "loss", "wrt": ["x", "y"], "feeds": _FEEDS},
     wire.DeriveRequest: {"transform": "grad", "of": "loss", "wrt": ["x", "y"]},
+    wire_v2.InferRequest: {
+        "inputs": [
+            {"name": "x", "datatype": "FP32", "shape": [3], "data": [1, 2, 3]},
+            {"name": "y", "datatype": "FP32", "shape": [3], "data": [4, 5, 6]},
+        ],
+        "outputs": [{"name": "loss"}],
+    },
+    wire_v2.IndexRequest: {"ready": True},
+    wire_v2.LoadRequest: {},
+    wire_v2.UnloadRequest: {},
 }
 
 
@@ -115,6 +125,8 @@ def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {route.status: usual}
     if route.path.startswith("/v1"):
         found["4XX"] = {"description": "Refused; every problem found is listed", **problem}
+    else:
+        found["4XX"] = {"description": "Refused", "model": wire_v2.ErrorAnswer}
     return found
 
 
@@ -122,6 +134,7 @@ def _request_body(route: Route) -> dict[str, Any] | None:
     if route.takes is None:
         return None
     binary = {"schema": {"type": "string", "format": "binary"}}
+    required = not (isinstance(route.takes, type) and issubclass(route.takes, wire_v2.OptionalMessage))
     if isinstance(route.takes, str):
         graph = {"schema": wire.GRAPH_SCHEMA, "example": _DOCUMENT}
         content = {JSON: graph, ONNX: binary, TEXT: {"schema": {"type": "string"}}}
@@ -130,4 +143,4 @@ def _request_body(route: Route) -> dict[str, Any] | None:
         content = {JSON: {"schema": schema, "example": EXAMPLES[route.takes]}}
         if route.bulk:
             content[SAFETENSORS] = binary
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": required, "content": content}}

@@ -1,0 +1,91 @@
+"""The service on a socket of its own, for clients that others wrote."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+
+import graphspec as gs
+from graphspec_server.app import create_app
+from graphspec_server.settings import Settings
+
+# name → inputs, nodes, outputs: text after text, as ONNX writes graphs.
+GRAPHS = {
+    # sum(relu(x * y + two)) beside x * y
+    "loss": """loss (float[n] x, float[n] y) => (float loss, float[n] xy) <float two = {2.0}> {
+        xy = Mul(x, y)  z = Add(xy, two)  r = Relu(z)  loss = ReduceSum<keepdims=0>(r) }""",
+    "affine": """affine (double[3] x) => (double[2] y)
+        <double[2, 3] A = {1.5, -2.0, 0.5, 3.0, 0.25, -1.0}> { y = MatMul(A, x) }""",
+    "strings": "strings (string[n] a, string[n] b) => (string[n] c) { c = StringConcat(a, b) }",
+    "nan": "nan (float[n] x) => (float[n] y, float[n] z) { y = Log(x)  z = Neg(x) }",
+    "half": "half (float16[n] x) => (float16[n] y) { y = Add(x, x) }",
+    "brain": "brain (bfloat16[n] x) => (bfloat16[n] y) { y = Add(x, x) }",
+    "random": "random (float[n] x) => (float[n] y) { r = RandomUniformLike(x)  y = Add(x, r) }",
+    **{
+        f"same_{dtype}": f"same ({dtype}[n, 2] x) => ({dtype}[n, 2] y) {{ y = Identity(x) }}"
+        for dtype in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "double")
+    },
+}
+
+
+def onnx_of(name: str) -> bytes:
+    """A graph of the table as a file."""
+    text = f'<ir_version: 10, opset_import: ["" : 21]> {GRAPHS[name]}'
+    return gs.dumps(gs.load(text), "onnx")
+
+
+class Running:
+    """A server in a thread of this process, on a real socket."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.app = create_app(Settings(**settings))
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        self._server = uvicorn.Server(uvicorn.Config(self.app, log_config=None, ws="none"))
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.01)
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
+    def close(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(20)
+        self._socket.close()
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server for all tests that leave its models alone; every graph of the table is loaded."""
+    server = Running(repository=tmp_path_factory.mktemp("graphs"))
+    upload(server.url, GRAPHS)
+    yield server
+    server.close()
+
+
+def upload(url: str, names: Any) -> None:
+    """Load graphs of the table, as any client would."""
+    import httpx
+
+    for name in names:
+        parameters = {"file:1/model.onnx": base64.b64encode(onnx_of(name)).decode()}
+        answer = httpx.post(f"{url}/v2/repository/models/{name}/load", json={"parameters": parameters})
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture
+def xy(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Inputs of ``loss``; one product lies below the kink."""
+    x = rng.uniform(0.5, 2, 4) * [1, 1, -2, 1]
+    return {"x": x.astype(np.float32), "y": rng.uniform(2, 3, 4).astype(np.float32)}
