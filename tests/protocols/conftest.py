@@ -6,7 +6,7 @@ import base64
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,20 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     upload(server.url, GRAPHS)
     yield server
     server.close()
+
+
+@pytest.fixture
+def own_running(tmp_path) -> Iterator[Running]:
+    """A server without models, for tests that change them."""
+    server = Running(repository=tmp_path / "graphs")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def graph_of() -> Callable[[str], bytes]:
+    """Graphs of the table as files."""
+    return onnx_of
 
 
 def upload(url: str, names: Any) -> None:
