@@ -36,6 +36,18 @@ LAYERS: dict[str, set[str]] = {
     | {"operators", "optimize", "derivatives", "runtime", "backend", "training", "jacobians", "testing"},
 }
 
+# The client's modules in storeys; a module may import those below its own storey, and within it those before it.
+CLIENT_STOREYS: dict[str, str] = {
+    "data": "_exceptions _dtypes _codec _bulk _containers _sources _answers",
+    "wire": "_requests _derivatives _verbs _inprocess",
+    "values": "_current _values _shapes _emit",
+    "operations": "_elementwise _reductions _shaping _indexing _linalg _numpy",
+    "tensor": "_evaluation _tensor functions",
+    "functions": "_inline _function _parts _transforms",
+    "clients": "_base _client _async_client _default __init__",
+}
+CLIENT_ORDER = [module for storey in CLIENT_STOREYS.values() for module in storey.split()]
+
 # Names that a distribution may not import at all, wherever in it.
 NETWORK = {"fastapi", "starlette", "uvicorn", "httpx", "http", "urllib", "socket"}
 FORBIDDEN = {
@@ -87,6 +99,17 @@ def layer_violations(part: str, source: str) -> list[str]:
     return found
 
 
+def client_violations(module: str, source: str) -> list[str]:
+    """Imports of the client's modules that stand above this one, or beside it and later."""
+    below = CLIENT_ORDER[: CLIENT_ORDER.index(module)]
+    found = []
+    for line, name in imports(source):
+        first, *rest = name.split(".")
+        if first == "graphspec_client" and (not rest or rest[0] not in below):
+            found.append(f"line {line}: {module} imports {name}")
+    return found
+
+
 def surface_violations(source: str, public: set[str]) -> list[str]:
     """Uses of graphspec beyond its public names: deep imports, and attributes of the module that are not listed."""
     tree = ast.parse(source)
@@ -134,6 +157,15 @@ def test_the_library_keeps_its_layers(path):
     assert layer_violations(part_of(path), path.read_text(encoding="utf-8")) == []
 
 
+def test_every_module_of_the_client_has_its_place():
+    assert sorted(path.stem for path in modules(CLIENT)) == sorted(CLIENT_ORDER)
+
+
+@pytest.mark.parametrize("path", modules(CLIENT), ids=name_of)
+def test_the_client_keeps_its_layers(path):
+    assert client_violations(path.stem, path.read_text(encoding="utf-8")) == []
+
+
 @pytest.mark.parametrize("path", modules(SERVER), ids=name_of)
 def test_the_server_sees_only_public_names(path):
     import graphspec
@@ -159,6 +191,10 @@ def layers_of(part: str) -> Callable[[str], list[str]]:
     return lambda source: layer_violations(part, source)
 
 
+def client_layers_of(module: str) -> Callable[[str], list[str]]:
+    return lambda source: client_violations(module, source)
+
+
 def surface_of_load(source: str) -> list[str]:
     return surface_violations(source, {"load"})
 
@@ -171,6 +207,11 @@ def surface_of_load(source: str) -> list[str]:
         pytest.param(layers_of("runtime"), "def f():\n    from graphspec import load", 1, id="face"),
         pytest.param(layers_of("runtime"), "from graphspec import errors", 0, id="down"),
         pytest.param(layers_of("runtime"), "from graphspec.runtime.plan import Plan", 0, id="own"),
+        pytest.param(
+            client_layers_of("_values"), "def f():\n    from graphspec_client._tensor import x", 1, id="client-up"
+        ),
+        pytest.param(client_layers_of("_tensor"), "from graphspec_client import Client", 1, id="client-face"),
+        pytest.param(client_layers_of("_tensor"), "from graphspec_client import _values", 0, id="client-down"),
         pytest.param(surface_of_load, "from graphspec.runtime import Session", 1, id="deep"),
         pytest.param(surface_of_load, "import graphspec as gs\ngs.runtime", 1, id="attribute"),
         pytest.param(surface_of_load, "import graphspec as gs\ngs.load", 0, id="public"),

@@ -52,6 +52,7 @@ from graphspec_client._exceptions import (
 )
 from graphspec_client._function import Function, function
 from graphspec_client._tensor import Tensor, tensor
+from graphspec_client._transforms import Transform, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from graphspec_client.functions import op
 
 __all__ = [
@@ -84,13 +85,21 @@ __all__ = [
     "Tensor",
     "TimedOut",
     "TraceError",
+    "Transform",
     "Unauthorized",
     "Unsupported",
     "ValueInfo",
     "default_client",
     "function",
     "functions",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
     "op",
     "set_default_client",
     "tensor",
+    "value_and_grad",
+    "vjp",
 ]

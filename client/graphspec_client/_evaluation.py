@@ -11,10 +11,10 @@ from graphspec_client._answers import Answer
 from graphspec_client._codec import Array
 from graphspec_client._elementwise import multiply
 from graphspec_client._emit import emit, lift
-from graphspec_client._exceptions import GraphSpecClientError, TraceError
+from graphspec_client._exceptions import GraphSpecClientError
 from graphspec_client._reductions import sum_
 from graphspec_client._requests import Flow, ask
-from graphspec_client._values import Program, Slot, Value
+from graphspec_client._values import Program, Slot, Value, refuse_symbol
 
 
 def evaluate_flow(_client: Any, *tensors: Any) -> Flow[tuple[Array, ...]]:
@@ -119,58 +119,3 @@ def located(program: Program) -> Iterator[None]:
 def _keep(value: Value, array: Array) -> None:
     array.flags.writeable = False
     value.data, value.shape = array, array.shape
-
-
-def refuse_symbol(value: Value) -> None:
-    """Refuse to evaluate a value that has none yet.
-
-    Raises:
-        TraceError: The value stands for whatever a function will be called with.
-    """
-    if value.symbolic:
-        raise TraceError(
-            "While a function is traced its tensors have no values: Python cannot branch on them, loop over them or "
-            "convert them. Choose by np.where(condition, a, b) in place of if."
-        )
-
-
-def evaluate(values: Sequence[Value]) -> tuple[Array, ...]:
-    """The values' arrays, by the client that they belong to.
-
-    Raises:
-        TraceError: A value is symbolic.
-        TypeError: The client is one to be awaited.
-    """
-    if all(value.data is not None for value in values):
-        return tuple(value.array() for value in values)
-    client = client_of(values)
-    arrays: tuple[Array, ...] = client._drive(evaluate_flow(client, *values))
-    return arrays
-
-
-def backward(value: Value, cotangent: Any) -> None:
-    """Add up gradients, by the client that the value belongs to.
-
-    Raises:
-        TypeError: The client is one to be awaited.
-    """
-    client = client_of([value])
-    client._drive(backward_flow(client, value, cotangent))
-
-
-def client_of(values: Sequence[Value]) -> Any:
-    """The client of these values, or the default one.
-
-    Raises:
-        TypeError: It is one to be awaited.
-    """
-    for value in values:
-        refuse_symbol(value)
-    client = _values.common_client(values)
-    if client is None:
-        from graphspec_client._default import default_client
-
-        return default_client()
-    if client.awaits:
-        raise TypeError("These tensors belong to an AsyncClient: await client.evaluate(x), await client.backward(x).")
-    return client

@@ -145,9 +145,9 @@ class Function:
             with contextlib.suppress(_inline.Wanted):
                 return self.f(*args, **kwargs)
             client = self.client if self.client is not None and not self.client.awaits else None
-            client = client or _evaluation.client_of([one._value for one in tensors])
+            client = client or _values.client_of([one._value for one in tensors])
             return client._drive(_inline.tracing(client, lambda: self.f(*args, **kwargs)))
-        client = self.client or _evaluation.client_of([one._value for one in tensors])
+        client = self.client or _values.client_of([one._value for one in tensors])
         result = client._drive(self.flow(client, args, kwargs))
         if client.awaits or not tensors:
             return result
@@ -166,7 +166,7 @@ class Function:
         try:
             return self.trace(arguments).program.document
         except _inline.Wanted:
-            client = self.client or _evaluation.client_of([])
+            client = self.client or _values.client_of([])
             trace: Trace = client._drive(traced(client, self, arguments))
             return trace.program.document
 

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 
-from graphspec_client import _dtypes, _evaluation, _numpy, _shaping
+from graphspec_client import _dtypes, _numpy, _shaping
 from graphspec_client import _elementwise as e
 from graphspec_client import _linalg as la
 from graphspec_client import _reductions as r
@@ -16,7 +16,7 @@ from graphspec_client._codec import Array, as_array
 from graphspec_client._emit import emit, lift
 from graphspec_client._exceptions import CodecError, TraceError
 from graphspec_client._indexing import getitem
-from graphspec_client._values import Slot, Value, known_shape, leaf
+from graphspec_client._values import Slot, Value, client_of, evaluate, known_shape, leaf
 
 P = ParamSpec("P")
 
@@ -131,7 +131,7 @@ class Tensor:
         Raises:
             TraceError: The tensor stands for an argument of a function that is being traced.
         """
-        (array,) = _evaluation.evaluate([self._value])
+        (array,) = evaluate([self._value])
         return array
 
     def item(self) -> Any:
@@ -226,7 +226,7 @@ class Tensor:
             ValueError: The tensor is no scalar and there is no cotangent, or the cotangent has another shape.
             TypeError: No leaf that it depends on requires a gradient.
         """
-        _evaluation.backward(self._value, cotangent)
+        client_of([self._value]).backward(self._value, cotangent)
 
     def retain_grad(self) -> Tensor:
         """Keep the gradient of a computed tensor in its ``.grad`` too; gives the tensor."""

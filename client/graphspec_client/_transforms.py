@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
-
-import numpy as np
 
 from graphspec_client import _containers, _derivatives, _dtypes, _inline, _values
 from graphspec_client._codec import Array, as_array
@@ -16,81 +13,13 @@ from graphspec_client._derivatives import VERBS
 from graphspec_client._emit import lift
 from graphspec_client._exceptions import NotDifferentiable, TraceError
 from graphspec_client._function import Arguments, Function, Output, Trace, as_function, ask, result_of, traced
+from graphspec_client._parts import Part, Parts
 from graphspec_client._requests import Flow
 from graphspec_client._tensor import Tensor
 from graphspec_client._values import Value
 
 Wrt: TypeAlias = str | int | Sequence[str | int] | None
 Of: TypeAlias = str | int | Sequence[str | int] | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Part:
-    """A part of the arguments or of the result.
-
-    Attributes:
-        path: Where it stands.
-        nest: What stands there: an array, or a nest of them.
-        paths: Where in it there are floats.
-    """
-
-    path: str
-    nest: Any
-    paths: list[str]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Parts:
-    """What is differentiated, or what with respect to.
-
-    Attributes:
-        parts: The parts by the names of ``of`` or ``wrt``.
-        single: Whether one was asked for and not a list, so that the answer has its form.
-    """
-
-    parts: dict[str, Part]
-    single: bool
-
-    @property
-    def paths(self) -> list[str]:
-        """All of the floats."""
-        return list(dict.fromkeys(path for part in self.parts.values() for path in part.paths))
-
-    def form(self, get: Callable[[str], Any]) -> Any:
-        """The same form with what ``get(path)`` gives for each float, and ``None`` for what is none."""
-        floats = set(self.paths)
-        found = {
-            name: _containers.rebuild(part.nest, lambda path, leaf: get(path) if path in floats else None, part.path)
-            for name, part in self.parts.items()
-        }  # fmt: skip
-        return next(iter(found.values())) if self.single else found
-
-    def match(self, given: Any, what: str) -> dict[str, Any]:
-        """The vectors of a product by the paths that they belong to.
-
-        Raises:
-            TypeError: They are not of the form of this.
-        """
-        named = {next(iter(self.parts)): given} if self.single else given
-        if not isinstance(named, Mapping) or set(named) != set(self.parts):
-            raise TypeError(f"{what} must be a dict with one entry for each of {', '.join(self.parts)}.")
-        found: dict[str, Any] = {}
-        for name, part in self.parts.items():
-            leaves = dict(_containers.leaves(_listed(named[name], part.nest), part.path))
-            given_floats = {path: leaf for path, leaf in leaves.items() if leaf is not None}
-            if set(given_floats) != set(part.paths):
-                raise TypeError(f"{what} must have the form of {name or 'the result'}: {', '.join(part.paths)}.")
-            found |= given_floats
-        return found
-
-
-def _listed(given: Any, nest: Any) -> Any:
-    """A list of numbers in place of an array is one array."""
-    return given if _containers.is_container(nest) or isinstance(given, Tensor) else _as_one(given)
-
-
-def _as_one(given: Any) -> Any:
-    return np.asarray(given) if isinstance(given, list | tuple) else given
 
 
 class Transform(Function):
@@ -333,6 +262,10 @@ def _names(given: Any) -> list[str]:
 class Transforms:
     """What a client makes of functions."""
 
+    def _runs(self) -> Any:
+        """The client that runs what is made; ``None`` for the default one at the time of a call."""
+        return self
+
     def value_and_grad(self, f: Any, wrt: Wrt = None, *, of: Of = None, has_aux: bool = False) -> Transform:
         """The function that gives ``f``'s value and its gradients, in one run.
 
@@ -343,11 +276,11 @@ class Transforms:
             of: Which part of the result is differentiated, if that is a nest: a name or position in it.
             has_aux: Whether ``f`` returns a pair: the scalar, and something to hand through.
         """
-        return Transform(f, "grad", self, of=of, wrt=wrt, has_aux=has_aux, value=True)
+        return Transform(f, "grad", self._runs(), of=of, wrt=wrt, has_aux=has_aux, value=True)
 
     def grad(self, f: Any, wrt: Wrt = None, *, of: Of = None, has_aux: bool = False) -> Transform:
         """The function that gives ``f``'s gradients; arguments as for ``value_and_grad``."""
-        return Transform(f, "grad", self, of=of, wrt=wrt, has_aux=has_aux)
+        return Transform(f, "grad", self._runs(), of=of, wrt=wrt, has_aux=has_aux)
 
     def vjp(self, f: Any, wrt: Wrt = None, *, of: Of = None) -> Transform:
         """The function of ``f``'s arguments and ``cotangents=`` that gives the vector-Jacobian products.
@@ -357,7 +290,7 @@ class Transforms:
             wrt: Names or positions of arguments; by default all float arguments.
             of: Which parts of the result are differentiated; by default all. The cotangents have their form.
         """
-        return Transform(f, "vjp", self, of=of, wrt=wrt)
+        return Transform(f, "vjp", self._runs(), of=of, wrt=wrt)
 
     def jvp(self, f: Any, wrt: Wrt = None, *, of: Of = None) -> Transform:
         """The function of ``f``'s arguments and ``tangents=`` that gives the Jacobian-vector products.
@@ -367,7 +300,7 @@ class Transforms:
             wrt: Names or positions of arguments; by default all float arguments. The tangents have their form.
             of: Which parts of the result are differentiated; by default all.
         """
-        return Transform(f, "jvp", self, of=of, wrt=wrt)
+        return Transform(f, "jvp", self._runs(), of=of, wrt=wrt)
 
     def hvp(self, f: Any, wrt: Wrt = None, *, of: Of = None) -> Transform:
         """The function of ``f``'s arguments and ``tangents=`` that gives the product of a scalar's Hessian with these.
@@ -377,7 +310,7 @@ class Transforms:
             wrt: Names or positions of arguments; by default all float arguments. The tangents have their form.
             of: Which part of the result is differentiated, if that is a nest.
         """
-        return Transform(f, "hvp", self, of=of, wrt=wrt)
+        return Transform(f, "hvp", self._runs(), of=of, wrt=wrt)
 
     def jacobian(self, f: Any, wrt: Wrt = None, *, of: Of = None) -> Transform:
         """The function that gives ``f``'s Jacobians: the result's form, of the arguments' form, of arrays.
@@ -387,7 +320,7 @@ class Transforms:
             wrt: Names or positions of arguments; by default all float arguments.
             of: Which parts of the result are differentiated; by default all.
         """
-        return Transform(f, "jacobian", self, of=of, wrt=wrt)
+        return Transform(f, "jacobian", self._runs(), of=of, wrt=wrt)
 
     def hessian(self, f: Any, wrt: Wrt = None, *, of: Of = None) -> Transform:
         """The function that gives the Hessian of a scalar: the arguments' form, of the arguments' form, of arrays.
@@ -397,4 +330,15 @@ class Transforms:
             wrt: Names or positions of arguments; by default all float arguments.
             of: Which part of the result is differentiated, if that is a nest.
         """
-        return Transform(f, "hessian", self, of=of, wrt=wrt)
+        return Transform(f, "hessian", self._runs(), of=of, wrt=wrt)
+
+
+class _Default(Transforms):
+    def _runs(self) -> Any:
+        return None
+
+
+_default = _Default()
+grad, value_and_grad = _default.grad, _default.value_and_grad
+vjp, jvp, hvp = _default.vjp, _default.jvp, _default.hvp
+jacobian, hessian = _default.jacobian, _default.hessian

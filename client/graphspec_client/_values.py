@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from graphspec_client import _codec, _dtypes
+from graphspec_client import _codec, _current, _dtypes
 from graphspec_client._codec import Array
 from graphspec_client._exceptions import TraceError
 
@@ -72,8 +72,6 @@ class Value:
     def array(self) -> Array:
         """The data of a leaf or constant."""
         if self.data is None and self.detached is not None:
-            from graphspec_client._evaluation import evaluate
-
             self.data = evaluate([self.detached])[0]
         assert self.data is not None, f"a {self.kind} has no data of its own"
         return self.data
@@ -107,8 +105,6 @@ def known_shape(value: Value) -> tuple[Dim, ...]:
         if value.symbolic:
             op_type = value.node.op_type if value.node else value.kind
             raise TraceError(f"The rank of the output of {op_type} is not known while tracing; reshape it first.")
-        from graphspec_client._evaluation import evaluate
-
         (array,) = evaluate([value])
         value.shape = array.shape
     return value.shape
@@ -330,3 +326,46 @@ def common_client(values: Iterable[Value | None]) -> Any:
     if len(clients) > 1:
         raise ValueError("Tensors of different clients meet in one operation.")
     return next(iter(clients.values()), None)
+
+
+def refuse_symbol(value: Value) -> None:
+    """Refuse to evaluate a value that has none yet.
+
+    Raises:
+        TraceError: The value stands for whatever a function will be called with.
+    """
+    if value.symbolic:
+        raise TraceError(
+            "While a function is traced its tensors have no values: Python cannot branch on them, loop over them or "
+            "convert them. Choose by np.where(condition, a, b) in place of if."
+        )
+
+
+def client_of(values: Sequence[Value]) -> Any:
+    """The client of these values, or the default one.
+
+    Raises:
+        TraceError: A value is symbolic.
+        TypeError: The client is one to be awaited.
+    """
+    for value in values:
+        refuse_symbol(value)
+    client = common_client(values)
+    if client is None:
+        return _current.current()
+    if client.awaits:
+        raise TypeError("These tensors belong to an AsyncClient: await client.evaluate(x), await client.backward(x).")
+    return client
+
+
+def evaluate(values: Sequence[Value]) -> tuple[Array, ...]:
+    """The values' arrays, by the client that they belong to.
+
+    Raises:
+        TraceError: A value is symbolic.
+        TypeError: The client is one to be awaited.
+    """
+    if all(value.data is not None for value in values):
+        return tuple(value.array() for value in values)
+    arrays: tuple[Array, ...] = client_of(values).evaluate(*values)
+    return arrays
