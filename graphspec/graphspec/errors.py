@@ -36,6 +36,8 @@ class Problem:
         expected: What the rule asks for, as text.
         found: What is there instead, as text.
         hint: What to do, or ``None``.
+        input: Name of the node's input concerned, or of the value asked for, or ``None``.
+        route: For a derivative: the names of what lies between ``wrt`` and ``of``, this node among them, or ``None``.
     """
 
     code: str
@@ -46,6 +48,8 @@ class Problem:
     expected: str | None = None
     found: str | None = None
     hint: str | None = None
+    input: str | None = None
+    route: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The problem as plain JSON data; fields that are ``None`` are left out."""
@@ -67,7 +71,8 @@ class GraphSpecError(Exception):
     Args:
         message: One sentence; by default the first problem's.
         problems: Every finding that led to the refusal; one made of ``message`` if none is given.
-        **where: Fields of that one ``Problem``: ``code``, ``path``, ``node``, ``expected``, ``found``, ``hint``.
+        **where: Fields of that one ``Problem``: ``code``, ``path``, ``node``, ``expected``, ``found``, ``hint``,
+            ``input``, ``route``.
     """
 
     code = "error"

@@ -52,7 +52,7 @@ def flat_copy(model: ir.Model, *, fold: bool) -> ir.Model:
 def implicit_inputs(node: ir.Node) -> list[ir.Value]:
     """Values of outer graphs that the node's subgraphs use."""
     found: dict[ir.Value, None] = {}
-    for graph in _subgraphs(node):
+    for graph in subgraphs(node):
         own = {id(v) for g in (graph, *graph.subgraphs()) for v in _defined_in(g)}
         for inner in graph.all_nodes():
             found.update((v, None) for v in inner.inputs if v is not None and id(v) not in own)
@@ -61,7 +61,8 @@ def implicit_inputs(node: ir.Node) -> list[ir.Value]:
     return list(found)
 
 
-def _subgraphs(node: ir.Node) -> list[ir.Graph]:
+def subgraphs(node: ir.Node) -> list[ir.Graph]:
+    """The graphs among a node's attributes."""
     graphs: list[ir.Graph] = []
     for attribute in node.attributes.values():
         if attribute.type is ir.AttributeType.GRAPH:
@@ -185,7 +186,7 @@ def expand_ruleless(flat: ir.Model, of: Sequence[str], wrt: Sequence[str]) -> No
             node for node in flat.graph if between.intersection(node.outputs) and between.intersection(all_inputs(node))
         }
         for node in list(active):  # subgraphs are differentiated too
-            active.update(inner for graph in _subgraphs(node) for inner in graph.all_nodes())
+            active.update(inner for graph in subgraphs(node) for inner in graph.all_nodes())
 
         def wanted(node: ir.Node, opset: int, active: set[ir.Node] = active) -> bool:
             entry = registry.find(node.op_type, node.domain, opset)

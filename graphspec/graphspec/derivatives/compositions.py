@@ -8,13 +8,18 @@ import numpy as np
 import onnx_ir as ir
 
 from graphspec.derivatives import _prepare as prepare
+from graphspec.derivatives import _recomputation as recomputation
 from graphspec.derivatives import batching, reverse
+from graphspec.derivatives._refusals import connected
 from graphspec.errors import NotDifferentiable
 from graphspec.operators.builder import Builder
 from graphspec.optimize import clean, constants_to_initializers
 
 
-def vjp(model: ir.Model, of: Sequence[str], wrt: Sequence[str], *, seeds: int | str | None = None) -> ir.Model:
+def vjp(
+    model: ir.Model, of: Sequence[str], wrt: Sequence[str], *, seeds: int | str | None = None,
+    checkpoint: Sequence[str] = (), allow_unused: bool = False,
+) -> ir.Model:  # fmt: skip
     """The vector-Jacobian product Σ ct_y · ∂y/∂x as a model.
 
     Args:
@@ -23,6 +28,9 @@ def vjp(model: ir.Model, of: Sequence[str], wrt: Sequence[str], *, seeds: int | 
         wrt: Names of inputs, initializers (parameters) or intermediates, floating point.
         seeds: How many cotangents there are, or the name of a dimension: cotangents and results then have a leading
             dimension of that size, and what does not depend on them is computed once.
+        checkpoint: Names of intermediate values that the backward part computes anew from what is not named here,
+            instead of keeping them: less memory for more work.
+        allow_unused: Give zeros for a ``wrt`` that ``of`` does not depend on, instead of a refusal.
 
     Returns:
         A model with the inputs of ``model`` and one ``y_cotangent`` per ``of`` (shape and dtype of ``y``); its outputs
@@ -30,20 +38,26 @@ def vjp(model: ir.Model, of: Sequence[str], wrt: Sequence[str], *, seeds: int | 
         of ``x``). A name already taken gets a number behind it. Models below opset 18 are converted upward first.
 
     Raises:
-        NotDifferentiable: A name is unknown, not floating point, or not connected.
+        NotDifferentiable: A name is unknown, not floating point, or not connected; or a value of ``checkpoint`` cannot
+            be computed anew.
         NoGradientRule: An operator between ``wrt`` and ``of`` has no rule yet.
         ValidationError: The model's types or shapes do not fit.
     """
-    return _reverse(model, of, wrt, "vjp", batching.check_seeds(seeds))
+    return _reverse(model, of, wrt, "vjp", checkpoint, allow_unused, batching.check_seeds(seeds))
 
 
-def grad(model: ir.Model, of: str, wrt: Sequence[str]) -> ir.Model:
+def grad(
+    model: ir.Model, of: str, wrt: Sequence[str], *, checkpoint: Sequence[str] = (), allow_unused: bool = False
+) -> ir.Model:
     """The gradient ∂of/∂x of a scalar as a model.
 
     Args:
         model: Any model; it is not changed.
         of: Name of a floating-point value with exactly one element.
         wrt: Names of inputs, initializers (parameters) or intermediates, floating point.
+        checkpoint: Names of intermediate values that the backward part computes anew from what is not named here,
+            instead of keeping them: less memory for more work.
+        allow_unused: Give zeros for a ``wrt`` that ``of`` does not depend on, instead of a refusal.
 
     Returns:
         A model with the inputs of ``model``; its outputs are those of ``model`` (and ``of``, where it is no output
@@ -51,11 +65,12 @@ def grad(model: ir.Model, of: str, wrt: Sequence[str]) -> ir.Model:
         behind it. Models below opset 18 are converted upward first.
 
     Raises:
-        NotDifferentiable: ``of`` is no scalar, or a name is unknown, not floating point, or not connected.
+        NotDifferentiable: ``of`` is no scalar; a name is unknown, not floating point, or not connected; or a value of
+            ``checkpoint`` cannot be computed anew.
         NoGradientRule: An operator between ``wrt`` and ``of`` has no rule yet.
         ValidationError: The model's types or shapes do not fit.
     """
-    return _reverse(model, [one_scalar(of)], wrt, "grad")
+    return _reverse(model, [one_scalar(of)], wrt, "grad", checkpoint, allow_unused)
 
 
 def one_scalar(of: str | Sequence[str]) -> str:
@@ -73,8 +88,9 @@ def one_scalar(of: str | Sequence[str]) -> str:
 
 
 def _reverse(
-    model: ir.Model, of: Sequence[str], wrt: Sequence[str], kind: str, many: batching.Seeds | None = None
-) -> ir.Model:
+    model: ir.Model, of: Sequence[str], wrt: Sequence[str], kind: str, checkpoint: Sequence[str], allow_unused: bool,
+    many: batching.Seeds | None = None,
+) -> ir.Model:  # fmt: skip
     of, wrt = listed(of), listed(wrt)
     derived = prepare.flatten(model)
     graph = derived.graph
@@ -82,7 +98,9 @@ def _reverse(
     targets = prepare.named_values(graph, wrt, "wrt")
     if kind == "grad":
         check_scalar(sources[0])
-    reverse.connected(graph, sources, targets)
+    if not allow_unused:
+        connected(graph, sources, targets)
+    recomputation.check(graph, listed(checkpoint))
     prepare.expand_ruleless(derived, of, wrt)
     values = ir.convenience.create_value_mapping(graph)
     sources, targets = [values[n] for n in of], [values[n] for n in wrt]
@@ -100,7 +118,7 @@ def _reverse(
         result.type, result.shape = x.type, x.shape
         graph.outputs.append(result)
         names.append(result.name)
-    graph.extend(op.nodes)
+    graph.extend(recomputation.recompute(graph, op, listed(checkpoint)))
     clean(derived)
     name_results(derived, names, taken)
     if many is not None:

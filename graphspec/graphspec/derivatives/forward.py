@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from graphspec.derivatives import _prepare as prepare
 from graphspec.derivatives import batching, compositions, reverse
+from graphspec.derivatives._refusals import connected
 from graphspec.errors import NotDifferentiable
 from graphspec.operators.builder import Builder
 from graphspec.optimize import clean, constants_to_initializers, propagate
@@ -23,7 +24,14 @@ Seed = Callable[[Builder, ir.Value], ir.Value]
 _STAND_IN = 0.0
 
 
-def jvp(model: ir.Model, of: Sequence[str], wrt: Sequence[str], *, seeds: int | str | None = None) -> ir.Model:
+def jvp(
+    model: ir.Model,
+    of: Sequence[str],
+    wrt: Sequence[str],
+    *,
+    seeds: int | str | None = None,
+    allow_unused: bool = False,
+) -> ir.Model:
     """The Jacobian-vector product Σ ∂y/∂x · t_x as a model.
 
     Args:
@@ -32,6 +40,7 @@ def jvp(model: ir.Model, of: Sequence[str], wrt: Sequence[str], *, seeds: int | 
         wrt: Names of inputs, initializers (parameters) or intermediates, floating point.
         seeds: How many tangents there are, or the name of a dimension: tangents and results then have a leading
             dimension of that size, and what does not depend on them is computed once.
+        allow_unused: Give zeros for an ``of`` that depends on no ``wrt``, instead of a refusal.
 
     Returns:
         A model with the inputs of ``model`` and one ``x_tangent`` per ``wrt`` (shape and dtype of ``x``); its outputs
@@ -48,7 +57,8 @@ def jvp(model: ir.Model, of: Sequence[str], wrt: Sequence[str], *, seeds: int | 
     derived = prepare.flatten(model)
     graph = derived.graph
     sources, targets = prepare.named_values(graph, of, "of"), prepare.named_values(graph, wrt, "wrt")
-    reverse.connected(graph, sources, targets)
+    if not allow_unused:
+        connected(graph, sources, targets)
     graph.outputs.extend(y for y in sources if y not in graph.outputs)
     # Before any name is given out: expansions may give new names, but never change one.
     taken = frozenset(prepare.builder_of(derived).names)
@@ -77,7 +87,9 @@ def jvp(model: ir.Model, of: Sequence[str], wrt: Sequence[str], *, seeds: int | 
     return derived
 
 
-def hvp(model: ir.Model, of: str, wrt: Sequence[str], *, seeds: int | str | None = None) -> ir.Model:
+def hvp(
+    model: ir.Model, of: str, wrt: Sequence[str], *, seeds: int | str | None = None, allow_unused: bool = False
+) -> ir.Model:
     """The gradient of a scalar and the product of its Hessian with a vector, Σ ∂²of/∂x∂x' · t_x', as a model.
 
     Args:
@@ -86,6 +98,7 @@ def hvp(model: ir.Model, of: str, wrt: Sequence[str], *, seeds: int | str | None
         wrt: Names of inputs, initializers (parameters) or intermediates, floating point; none may be computed from
             another.
         seeds: As for ``jvp``; the gradients are computed once and have no leading dimension.
+        allow_unused: Give zeros for a ``wrt`` that ``of`` does not depend on, instead of a refusal.
 
     Returns:
         A model with the inputs of ``model`` and one ``x_tangent`` per ``wrt`` (shape and dtype of ``x``); its outputs
@@ -105,7 +118,8 @@ def hvp(model: ir.Model, of: str, wrt: Sequence[str], *, seeds: int | str | None
     graph = derived.graph
     sources, targets = prepare.named_values(graph, [scalar], "of"), prepare.named_values(graph, wrt, "wrt")
     compositions.check_scalar(sources[0])
-    reverse.connected(graph, sources, targets)
+    if not allow_unused:
+        connected(graph, sources, targets)
     _independent(graph, targets)
     graph.outputs.extend(y for y in sources if y not in graph.outputs)
     taken = frozenset(prepare.builder_of(derived).names)

@@ -15,6 +15,7 @@ from onnx_ir.passes.common import NameFixPass
 
 from graphspec.derivatives import _prepare as prepare
 from graphspec.derivatives import reverse
+from graphspec.derivatives._refusals import connected
 from graphspec.errors import UnsupportedError, ValidationError
 from graphspec.operators.builder import Builder
 from graphspec.operators.expansions import expansion
@@ -106,7 +107,7 @@ def _expand(flat: ir.Model, node: ir.Node) -> None:
     values = ir.convenience.create_value_mapping(graph)
     named = [values[name] for name in (*xs, *zs)]
     target = values[y]
-    reverse.connected(graph, [target], [named[i] for i in wanted])
+    connected(graph, [target], [named[i] for i in wanted])
     op = prepare.builder_of(flat)
     if any(a is not b for a, b in zip(named, node.inputs, strict=True)):
         named, target = _copy(flat, node, named, target, op)

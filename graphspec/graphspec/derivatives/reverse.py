@@ -12,7 +12,8 @@ import onnx_ir as ir
 
 from graphspec.derivatives import _prepare as prepare
 from graphspec.derivatives import control_flow
-from graphspec.errors import NoGradientRule, NotDifferentiable
+from graphspec.derivatives._refusals import located, no_rule
+from graphspec.errors import NoGradientRule
 from graphspec.operators import registry
 from graphspec.operators.attributes import attributes_of
 from graphspec.operators.builder import Builder
@@ -45,7 +46,11 @@ def backward(graph: ir.Graph, seeds: dict[ir.Value, ir.Value], wrt: Sequence[ir.
         if not inputs:  # the node is where a wrt value comes from: nothing upstream is asked for
             continue
         dYs = [_total(op, cotangents.get(v), v) for v in node.outputs]
-        for value, dX in _pull(op, graph, node, dYs, moved):
+        try:
+            pulled = _pull(op, graph, node, dYs, moved)
+        except NoGradientRule as error:
+            raise located(error, graph, node, wrt, list(seeds)) from error
+        for value, dX in pulled:
             cotangents.setdefault(value, []).append(dX)
     return [_total(op, cotangents.get(v), v) or op.zeros_like(v) for v in wrt]
 
@@ -74,25 +79,25 @@ def _pull(
     if node.domain == "" and node.op_type in control_flow.RULES:
 
         def refuse(value: ir.Value, why: str) -> NoGradientRule:
-            return _no_rule(node, graph, [*node.inputs, *prepare.implicit_inputs(node)].index(value), why)
+            return no_rule(node, graph, [*node.inputs, *prepare.implicit_inputs(node)].index(value), why)
 
         return list(control_flow.RULES[node.op_type](op, node, dYs, moved, backward, refuse))
     if entry is None or entry.rule is None or isinstance(entry.rule, Zero):
-        raise _no_rule(node, graph, first, "the operator has no derivative rule yet")
+        raise no_rule(node, graph, first, "the operator has no derivative rule yet")
     if prepare.implicit_inputs(node):
-        raise _no_rule(node, graph, first, "values used inside its subgraphs have no derivative rule yet")
+        raise no_rule(node, graph, first, "values used inside its subgraphs have no derivative rule yet")
     results = _call(op, graph, entry, node, dYs, first)
     pulled = []
     for i, (value, dX) in enumerate(zip(node.inputs, results, strict=True)):
         if value is None or value not in moved or dX is ZERO or prepare.is_discrete(value):
             continue
         if not prepare.is_float(value):
-            raise _no_rule(node, graph, i, f"values of type {value.type} have no derivative yet")
+            raise no_rule(node, graph, i, f"values of type {value.type} have no derivative yet")
         if dX is None:
-            raise _no_rule(node, graph, i, "its rule does not cover this input yet")
+            raise no_rule(node, graph, i, "its rule does not cover this input yet")
         dX = op.unbroadcast(dX, value)
         if dX.dtype is not None and dX.dtype != value.dtype:
-            raise _no_rule(node, graph, i, f"its rule gives {dX.dtype} for a value of {value.dtype}")
+            raise no_rule(node, graph, i, f"its rule gives {dX.dtype} for a value of {value.dtype}")
         pulled.append((value, dX))
     return pulled
 
@@ -104,7 +109,7 @@ def _call(
     assert callable(rule)
     if not entry.all_outputs and any(dY is not None for dY in dYs[1:]):
         which = next(i for i, dY in enumerate(dYs) if i and dY is not None)
-        raise _no_rule(node, graph, first, f"its rule does not cover output {which} ({node.outputs[which].name!r}) yet")
+        raise no_rule(node, graph, first, f"its rule does not cover output {which} ({node.outputs[which].name!r}) yet")
     attributes = {**entry.attributes, **attributes_of(node)}
     if entry.all_outputs:
         results = rule(op, tuple(dYs), tuple(node.outputs), *node.inputs, **attributes)
@@ -113,50 +118,3 @@ def _call(
     results = list(results) if isinstance(results, tuple | list) else [results]
     # A rule lists the schema's inputs; optional ones that the node leaves out at the end carry nothing.
     return (results + [None] * len(node.inputs))[: len(node.inputs)]
-
-
-def _no_rule(node: ir.Node, graph: ir.Graph, i: int, why: str) -> NoGradientRule:
-    version = graph.opset_imports.get(node.domain)
-    values = [*node.inputs, *prepare.implicit_inputs(node)]
-    value = values[i]
-    name = value.name if value is not None else ""
-    operator = f"{node.domain or 'ai.onnx'}::{node.op_type}-{version}"
-    return NoGradientRule(
-        f"{operator} cannot be differentiated with respect to input {i} ({name!r}) of node {node.name!r}: {why}.",
-        node=node.name,
-        expected="an operator with a derivative rule",
-        found=operator,
-        hint="Leave out the values of `wrt` that reach it, or rewrite that part with other operators.",
-    )
-
-
-def connected(graph: ir.Graph, of: Sequence[ir.Value], wrt: Sequence[ir.Value]) -> None:
-    """Refuse any ``wrt`` that no ``of`` depends on, and any ``of`` that depends on no ``wrt``.
-
-    Raises:
-        NotDifferentiable: There is no path between two of the values named.
-    """
-    needed = prepare.leading_to(graph, of)
-    for value in wrt:
-        if value not in needed:
-            raise NotDifferentiable(
-                f"{_names(of)} does not depend on {value.name!r}.",
-                code="not-connected",
-                expected="a path of nodes from `wrt` to `of`",
-                found="no path",
-                hint=f"Leave {value.name!r} out of `wrt`, or choose an output that depends on it.",
-            )
-    moved = prepare.reachable(graph, wrt)
-    for value in of:
-        if value not in moved:
-            raise NotDifferentiable(
-                f"{value.name!r} does not depend on {_names(wrt)}.",
-                code="not-connected",
-                expected="a path of nodes from `wrt` to `of`",
-                found="no path",
-                hint=f"Leave {value.name!r} out of `of`.",
-            )
-
-
-def _names(values: Sequence[ir.Value]) -> str:
-    return ", ".join(repr(v.name) for v in values)

@@ -17,6 +17,7 @@ from graphspec.optimize.simplify import simplify
 from graphspec.optimize.upgrade import upgraded
 
 __all__ = [
+    "RECOMPUTED",
     "clean",
     "constants_to_initializers",
     "constants_to_nodes",
@@ -26,6 +27,10 @@ __all__ = [
     "resolve_sequences",
     "upgraded",
 ]
+
+
+# Metadata of a node that computes something anew, to save memory: it is not merged with the node it repeats.
+RECOMPUTED = "graphspec.recomputed"
 
 
 def optimized(model: ir.Model) -> ir.Model:
@@ -51,10 +56,17 @@ def clean(model: ir.Model) -> None:
 
 
 def _merge_equal(model: ir.Model) -> None:
-    """Compute equal things once; two draws of random numbers are never equal (the pass knows of some of them only)."""
-    draws = [node for node in model.graph.all_nodes() if node.op_type in RANDOM and node.domain == ""]
-    for i, node in enumerate(draws):
+    """Compute equal things once, but what is to be computed anew.
+
+    Two draws of random numbers are never equal (the pass knows of some of them only).
+    """
+    distinct = [
+        node
+        for node in model.graph.all_nodes()
+        if (node.op_type in RANDOM and node.domain == "") or RECOMPUTED in node.metadata_props
+    ]
+    for i, node in enumerate(distinct):
         node.attributes.add(ir.AttrInt64("distinct", i))
     CommonSubexpressionEliminationPass()(model)
-    for node in draws:
+    for node in distinct:
         node.attributes.pop("distinct")
