@@ -233,6 +233,9 @@ def signature(record: Record, transform: Transform, of: Any = None, wrt: Any = N
         if name not in record.values:
             hint = nearest(name, record.values)
             raise NotDifferentiable(f"The model has no value {name!r}.", code="unknown-name", hint=hint)
+        if record.values[name].dtype is not None and not _is_float(record.values[name]):
+            reason = f"{name!r} is not floating point, so there is no derivative of it or with respect to it."
+            raise NotDifferentiable(reason, code="not-float", found=record.values[name].dtype)
     if transform in _SCALAR and len(sources) != 1:
         raise NotDifferentiable("A gradient is that of one scalar.", code="not-scalar", found=", ".join(sources))
     names = {"of": sources, "wrt": targets}

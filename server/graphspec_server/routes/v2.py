@@ -15,7 +15,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from graphspec import FeedError, GraphSpecError, dtypes
+from graphspec import FeedError, dtypes
 from graphspec_server import oip, wire_v2
 from graphspec_server._json import read_json
 from graphspec_server._text import kind_of, nearest
@@ -126,7 +126,7 @@ async def infer(request: Request, model: str, version: str | None) -> Response:
     found, record = await plane.model(model, version)
     try:
         answer, phases = await _infer(request, found, record)
-    except GraphSpecError:
+    except Exception:
         plane.statistics.add(model, found.version, "fail", time.perf_counter_ns() - start)
         raise
     plane.statistics.add(model, found.version, "success", time.perf_counter_ns() - start, phases)
