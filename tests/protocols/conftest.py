@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import uvicorn
@@ -67,9 +68,13 @@ class Running:
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One server for all tests that leave its models alone; every graph of the table is loaded."""
-    server = Running(repository=tmp_path_factory.mktemp("graphs"))
-    upload(server.url, GRAPHS)
+    """One server for all tests that leave its models alone: every graph of the table, and bodies up to 1 MiB."""
+    server = Running(repository=tmp_path_factory.mktemp("graphs"), max_body_bytes=2**20)
+    with httpx.Client(base_url=server.url) as client:
+        for name in GRAPHS:
+            parameters = {"file:1/model.onnx": base64.b64encode(onnx_of(name)).decode()}
+            answer = client.post(f"/v2/repository/models/{name}/load", json={"parameters": parameters})
+            assert answer.status_code == 200, answer.text
     yield server
     server.close()
 
@@ -86,16 +91,6 @@ def own_running(tmp_path) -> Iterator[Running]:
 def graph_of() -> Callable[[str], bytes]:
     """Graphs of the table as files."""
     return onnx_of
-
-
-def upload(url: str, names: Any) -> None:
-    """Load graphs of the table, as any client would."""
-    import httpx
-
-    for name in names:
-        parameters = {"file:1/model.onnx": base64.b64encode(onnx_of(name)).decode()}
-        answer = httpx.post(f"{url}/v2/repository/models/{name}/load", json={"parameters": parameters})
-        assert answer.status_code == 200, answer.text
 
 
 @pytest.fixture
