@@ -42,8 +42,8 @@ CLIENT_STOREYS: dict[str, str] = {
     "wire": "_requests _derivatives _verbs _inprocess",
     "values": "_current _values _shapes _emit",
     "operations": "_elementwise _reductions _shaping _indexing _linalg _numpy",
-    "tensor": "_evaluation _tensor functions",
-    "functions": "_inline _function _parts _transforms",
+    "tensor": "_inline _evaluation _tensor functions",
+    "functions": "_function _parts _transforms",
     "clients": "_base _client _async_client _default __init__",
 }
 CLIENT_ORDER = [module for storey in CLIENT_STOREYS.values() for module in storey.split()]

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from graphspec_client import _values
+from graphspec_client import _inline, _values
 from graphspec_client._answers import Answer
 from graphspec_client._codec import Array
-from graphspec_client._elementwise import multiply
+from graphspec_client._elementwise import add, multiply
 from graphspec_client._emit import emit, lift
 from graphspec_client._exceptions import GraphSpecClientError
 from graphspec_client._reductions import sum_
@@ -48,12 +48,13 @@ def _detached(_client: Any, values: Sequence[Value]) -> Flow[None]:
             value.data = array
 
 
-def backward_flow(_client: Any, tensor: Any, cotangent: Any = None) -> Flow[None]:
+def backward_flow(_client: Any, tensor: Any, cotangent: Any = None, *, create_graph: bool = False) -> Flow[None]:
     """Add to ``.grad`` of every leaf that requires it the gradient of a tensor, in one run of both passes.
 
     Args:
         tensor: A scalar; or a tensor of any shape, with a ``cotangent`` of that shape.
         cotangent: The weights of the tensor's elements, in the sum that is differentiated.
+        create_graph: Whether the gradients are tensors, to be differentiated again.
 
     Raises:
         ValueError: The tensor is no scalar and there is no cotangent, or the cotangent has another shape.
@@ -68,6 +69,10 @@ def backward_flow(_client: Any, tensor: Any, cotangent: Any = None) -> Flow[None
         yield from evaluate_flow(_client, value)  # as long as its values say
     loss = _scalar(value, cotangent)
     yield from _detached(_client, [loss])
+    if create_graph:
+        for target, gradient in zip(targets, (yield from _gradients(_client, loss, targets)), strict=True):
+            _add(target, gradient)
+        return
     extra = [value] if value.kind == "node" and loss is not value and value.data is None else []
     program = _values.record([loss, *extra], stop=lambda one: one.data is not None and not one.requires_grad)
     wrt = [program.names[id(target)] for target in targets]
@@ -76,9 +81,29 @@ def backward_flow(_client: Any, tensor: Any, cotangent: Any = None) -> Flow[None
         if one.data is None and name in answer.outputs:
             _keep(one, answer.outputs[name])
     for target, name in zip(targets, wrt, strict=True):
-        assert isinstance(target.slot, Slot), "targets were chosen by their slot"
-        found = answer.gradients[name]
-        target.slot.grad = found if target.slot.grad is None else target.slot.grad + found
+        _add(target, answer.gradients[name])
+
+
+def _gradients(_client: Any, loss: Value, targets: Sequence[Value]) -> Flow[list[Value]]:
+    """The gradients of a scalar as values of a graph: the service derives, the nodes are recorded here."""
+    program = _values.record([loss])
+    wrt = tuple(program.names[id(target)] for target in targets)
+    wanted = _inline.Derivative(program.document, "grad", tuple(program.outputs), wrt)
+    with located(program):
+        document = yield from _inline.tracing(_client, lambda: _inline.document_of(wanted))
+    inputs = [program.inputs[name] for name in program.document["inputs"]]
+    return _inline.inline(document, inputs, [loss, *targets])[1:]
+
+
+def _add(target: Value, gradient: Array | Value) -> None:
+    assert isinstance(target.slot, Slot), "targets were chosen by their slot"
+    before = target.slot.grad
+    if before is None:
+        target.slot.grad = gradient
+    elif isinstance(before, Value) or isinstance(gradient, Value):
+        target.slot.grad = add(before, gradient)
+    else:
+        target.slot.grad = before + gradient
 
 
 def _scalar(value: Value, cotangent: Any) -> Value:

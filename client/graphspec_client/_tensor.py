@@ -207,26 +207,30 @@ class Tensor:
     # --- its gradient -------------------------------------------------------------------------------------------------
 
     @property
-    def grad(self) -> Array | None:
-        """The gradient that ``backward`` added up, of the shape and dtype of the tensor; ``None`` before."""
-        return self._value.slot.grad if self._value.slot is not None else None
+    def grad(self) -> Any:
+        """The gradient that ``backward`` added up, of the shape and dtype of the tensor; ``None`` before.
+
+        An array; a tensor after ``backward(create_graph=True)``.
+        """
+        return wrap(self._value.slot.grad) if self._value.slot is not None else None
 
     def zero_grad(self) -> None:
         """Forget the gradient added up so far."""
         if self._value.slot is not None:
             self._value.slot.grad = None
 
-    def backward(self, cotangent: Any = None) -> None:
+    def backward(self, cotangent: Any = None, *, create_graph: bool = False) -> None:
         """Add to ``.grad`` of every leaf that requires it the gradient of this tensor; the service does both passes.
 
         Args:
             cotangent: For a tensor that is no scalar, the weights of its elements in the sum that is differentiated.
+            create_graph: Whether ``.grad`` becomes a tensor, to be differentiated again.
 
         Raises:
             ValueError: The tensor is no scalar and there is no cotangent, or the cotangent has another shape.
             TypeError: No leaf that it depends on requires a gradient.
         """
-        client_of([self._value]).backward(self._value, cotangent)
+        client_of([self._value]).backward(self._value, cotangent, create_graph=create_graph)
 
     def retain_grad(self) -> Tensor:
         """Keep the gradient of a computed tensor in its ``.grad`` too; gives the tensor."""

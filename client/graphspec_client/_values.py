@@ -27,7 +27,7 @@ OPSET = 23  # the first with Attention, RMSNormalization and RotaryEmbedding
 class Slot:
     """Where the gradient of a leaf, or of a retained intermediate value, is summed up."""
 
-    grad: Array | None = None
+    grad: Array | Value | None = None
 
 
 @dataclasses.dataclass(eq=False, slots=True)

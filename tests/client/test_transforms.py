@@ -168,6 +168,22 @@ def test_gradients_of_tensors_carry_history(client, data):
     np.testing.assert_allclose(t.grad, 2 * hessian_of_loss(x, w) @ gradient_of_loss(x, w))
 
 
+def test_backward_with_a_graph_can_be_gone_through_again(client, data):
+    x, w = data
+    t = tensor(w, requires_grad=True)
+    apart = tensor(w, requires_grad=True)
+    for _ in range(2):  # adds up
+        loss(tensor(x), t).backward(create_graph=True)
+    first = t.grad
+    np.testing.assert_allclose(first.numpy(), 2 * gradient_of_loss(x, w))
+    t.zero_grad()
+    (first * np.array([1.0, -2.0, 0.5])).sum().backward()
+    np.testing.assert_allclose(t.grad, 2 * hessian_of_loss(x, w) @ [1, -2, 0.5], rtol=1e-9)
+    (t * 3.0).sum().backward(create_graph=True)  # a tensor on top of an array
+    np.testing.assert_allclose(t.grad.numpy(), 2 * hessian_of_loss(x, w) @ [1, -2, 0.5] + 3, rtol=1e-9)
+    assert apart.grad is None
+
+
 def test_fused_derivatives_inside_of_a_trace(client, rng):
     """Derivatives that bring model-local functions along, two of them in one graph."""
     x, v = rng.normal(size=(1, 1, 6, 6)), rng.normal(size=(1, 1, 6, 6))
