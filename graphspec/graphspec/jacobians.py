@@ -1,4 +1,7 @@
-"""Whole Jacobians and Hessians as arrays: a compiled product, run once for each element of the smaller side."""
+"""Whole Jacobians and Hessians as arrays: a compiled product with many seeds, one for each element of one side.
+
+All seeds go through one run. Where its values would not fit the memory given, the seeds go in slices.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,28 @@ import onnx_ir as ir
 
 from graphspec.derivatives import hvp, jvp, vjp
 from graphspec.errors import LimitError, NoGradientRule
-from graphspec.optimize import copied
+from graphspec.optimize import copied, peak_bytes
 from graphspec.runtime import Session
 
 Mode = Literal["auto", "forward", "reverse"]
 Matrices = dict[str, dict[str, Any]]
 Parts = Mapping[tuple[str, str], Any]
 
+# What a batch may hold at once, as far as shapes tell. Larger batches are no faster: caches are smaller by far.
+BATCH_BYTES = 1 << 28
+# A seed of forward mode, which is reverse mode transposed, costs about as much more than one of reverse mode.
+_FORWARD_COST = 1.5
+
 
 def jacobian(
-    model: ir.Model, feeds: Mapping[str, Any], of: Sequence[str], wrt: Sequence[str], *, mode: Mode = "auto"
+    model: ir.Model,
+    feeds: Mapping[str, Any],
+    of: Sequence[str],
+    wrt: Sequence[str],
+    *,
+    mode: Mode = "auto",
+    batch_bytes: int = BATCH_BYTES,
+    allow_unused: bool = False,
 ) -> Matrices:
     """The Jacobians ∂y/∂x at one point.
 
@@ -31,8 +46,11 @@ def jacobian(
         feeds: As for ``Session.run``.
         of: Names of the values to differentiate: outputs or intermediates, floating point.
         wrt: Names of inputs, initializers (parameters) or intermediates, floating point.
-        mode: ``"forward"``: one run for each element of ``wrt``; ``"reverse"``: one for each element of ``of``;
-            ``"auto"``: whichever is fewer.
+        mode: ``"forward"``: a seed for each element of ``wrt``; ``"reverse"``: one for each element of ``of``;
+            ``"auto"``: whichever is cheaper; one of forward mode counts for one and a half.
+        batch_bytes: What the values of one run may take, as far as shapes tell; 256 MiB by default. Where all seeds
+            together would take more, they go in slices, of one seed at least.
+        allow_unused: Give zeros for what is not connected, instead of a refusal.
 
     Returns:
         For each ``y`` of ``of``, for each ``x`` of ``wrt``, an array of the shape of ``y`` followed by that of ``x``.
@@ -43,11 +61,21 @@ def jacobian(
         ValidationError: The model's types or shapes do not fit.
         FeedError: Feeds do not fit; every problem is listed.
     """
-    return Jacobian(model, of, wrt, mode=mode).run(feeds, fetches=())[1]
+    return Jacobian(model, of, wrt, mode=mode, allow_unused=allow_unused).run(
+        feeds, fetches=(), batch_bytes=batch_bytes
+    )[1]
 
 
-def hessian(model: ir.Model, feeds: Mapping[str, Any], of: str, wrt: Sequence[str]) -> Matrices:
-    """The Hessian ∂²of/∂x∂x' at one point, one run for each element of ``wrt``.
+def hessian(
+    model: ir.Model,
+    feeds: Mapping[str, Any],
+    of: str,
+    wrt: Sequence[str],
+    *,
+    batch_bytes: int = BATCH_BYTES,
+    allow_unused: bool = False,
+) -> Matrices:
+    """The Hessian ∂²of/∂x∂x' at one point, with a seed for each element of ``wrt``.
 
     Args:
         model: Any model; it is not changed.
@@ -55,6 +83,8 @@ def hessian(model: ir.Model, feeds: Mapping[str, Any], of: str, wrt: Sequence[st
         of: Name of a floating-point value with exactly one element.
         wrt: Names of inputs, initializers (parameters) or intermediates, floating point; none may be computed from
             another.
+        batch_bytes: As for ``jacobian``.
+        allow_unused: As for ``jacobian``.
 
     Returns:
         For each ``x`` of ``wrt``, for each ``x'`` of ``wrt``, an array of the shape of ``x`` followed by that of
@@ -66,7 +96,7 @@ def hessian(model: ir.Model, feeds: Mapping[str, Any], of: str, wrt: Sequence[st
         ValidationError: The model's types or shapes do not fit.
         FeedError: Feeds do not fit; every problem is listed.
     """
-    return Hessian(model, of, wrt).run(feeds, fetches=())[1]
+    return Hessian(model, of, wrt, allow_unused=allow_unused).run(feeds, fetches=(), batch_bytes=batch_bytes)[1]
 
 
 class Jacobian:
@@ -77,17 +107,21 @@ class Jacobian:
         of: As for ``jacobian``.
         wrt: As for ``jacobian``.
         mode: As for ``jacobian``.
+        allow_unused: As for ``jacobian``.
 
     Raises:
         NotDifferentiable, NoGradientRule, ValidationError: As ``jacobian``.
     """
 
-    def __init__(self, model: ir.Model, of: Sequence[str], wrt: Sequence[str], *, mode: Mode = "auto") -> None:
+    def __init__(
+        self, model: ir.Model, of: Sequence[str], wrt: Sequence[str], *, mode: Mode = "auto", allow_unused: bool = False
+    ) -> None:
         if mode not in ("auto", "forward", "reverse"):
             raise ValueError(f"mode is 'auto', 'forward' or 'reverse', not {mode!r}.")
         self._of = [of] if isinstance(of, str) else list(of)
         self._wrt = [wrt] if isinstance(wrt, str) else list(wrt)
         self._mode = mode
+        self._allow_unused = allow_unused
         self._model = copied(model)
         self._lock = threading.Lock()
         self._products = functools.lru_cache(2)(self._compile)
@@ -102,6 +136,7 @@ class Jacobian:
         deadline: float | None = None,
         seed: int | None = None,
         max_bytes: int | None = None,
+        batch_bytes: int = BATCH_BYTES,
     ) -> tuple[dict[str, Any], Matrices]:
         """Compute outputs and Jacobians.
 
@@ -113,6 +148,7 @@ class Jacobian:
             seed: Where the random numbers start.
             max_bytes: The most that all Jacobians together may take; a larger request is refused before any of it is
                 computed.
+            batch_bytes: As for ``jacobian``.
 
         Returns:
             The values fetched, and the Jacobians as ``jacobian`` gives them.
@@ -128,7 +164,7 @@ class Jacobian:
             products = self._products(forward)
         of, wrt = {y: values[y] for y in self._of}, {x: values[x] for x in self._wrt}
         seeded, results = (wrt, of) if forward else (of, wrt)
-        parts = products.run(feeds, seeded, results, deadline, seed)
+        parts = products.run(feeds, seeded, results, deadline, seed, batch_bytes)
         if forward:
             return outputs, _matrices(of, wrt, {(y, x): parts[x, y].T for y in of for x in wrt})
         return outputs, _matrices(of, wrt, parts)
@@ -136,7 +172,8 @@ class Jacobian:
     def _is_forward(self, values: Mapping[str, Any]) -> bool:
         if self._mode != "auto":
             return self._mode == "forward"
-        if sum(values[x].size for x in self._wrt) >= sum(values[y].size for y in self._of):
+        columns, rows = (sum(values[name].size for name in names) for names in (self._wrt, self._of))
+        if columns * _FORWARD_COST >= rows:
             return False
         try:
             with self._lock:
@@ -146,7 +183,8 @@ class Jacobian:
         return True
 
     def _compile(self, forward: bool) -> _Products:
-        derived = (jvp if forward else vjp)(self._model, self._of, self._wrt)
+        seeds, product = _unused_dimension(self._model), jvp if forward else vjp
+        derived = product(self._model, self._of, self._wrt, seeds=seeds, allow_unused=self._allow_unused)
         return _Products(derived, self._wrt if forward else self._of, self._of if forward else self._wrt)
 
 
@@ -157,14 +195,16 @@ class Hessian:
         model: Any model; it is not changed, and later changes to it are not seen.
         of: As for ``hessian``.
         wrt: As for ``hessian``.
+        allow_unused: As for ``hessian``.
 
     Raises:
         NotDifferentiable, NoGradientRule, ValidationError: As ``hessian``.
     """
 
-    def __init__(self, model: ir.Model, of: str, wrt: Sequence[str]) -> None:
+    def __init__(self, model: ir.Model, of: str, wrt: Sequence[str], *, allow_unused: bool = False) -> None:
         self._wrt = [wrt] if isinstance(wrt, str) else list(wrt)
-        self._products = _Products(hvp(model, of, self._wrt), self._wrt, self._wrt)
+        derived = hvp(model, of, self._wrt, seeds=_unused_dimension(model), allow_unused=allow_unused)
+        self._products = _Products(derived, self._wrt, self._wrt)
         self._session = Session(model)
 
     def run(
@@ -175,6 +215,7 @@ class Hessian:
         deadline: float | None = None,
         seed: int | None = None,
         max_bytes: int | None = None,
+        batch_bytes: int = BATCH_BYTES,
     ) -> tuple[dict[str, Any], Matrices]:
         """Compute outputs and the Hessian; arguments and errors as for ``Jacobian.run``.
 
@@ -185,18 +226,20 @@ class Hessian:
         outputs, values = _values(self._session, feeds, fetches, self._wrt, deadline, seed)
         _check_size([(values[x], values[z]) for x in self._wrt for z in self._wrt], max_bytes)
         wrt = {x: values[x] for x in self._wrt}
-        parts = self._products.run(feeds, wrt, wrt, deadline, seed)
+        parts = self._products.run(feeds, wrt, wrt, deadline, seed, batch_bytes)
         return outputs, _matrices(wrt, wrt, {(x, z): parts[z, x].T for x in wrt for z in wrt})
 
 
 class _Products:
-    """A model of products (vjp, jvp, hvp), compiled: its last inputs are seeds, its last outputs are results."""
+    """A model of products (vjp, jvp, hvp) with seeds, compiled: its last inputs are seeds, its last outputs results."""
 
     def __init__(self, derived: ir.Model, seeded: Sequence[str], results: Sequence[str]) -> None:
         inputs, outputs = derived.graph.inputs[-len(seeded) :], derived.graph.outputs[-len(results) :]
         self._inputs = {name: value.name or "" for name, value in zip(seeded, inputs, strict=True)}
         self._outputs = {name: value.name or "" for name, value in zip(results, outputs, strict=True)}
         self._session = Session(derived)
+        self._model = derived
+        self._bytes = functools.lru_cache(16)(self._predict)
 
     def run(
         self,
@@ -205,21 +248,69 @@ class _Products:
         results: Mapping[str, Any],
         deadline: float | None,
         seed: int,
+        batch_bytes: int,
     ) -> Parts:
-        """One run for each element of ``seeded``; a matrix (element of it, element of the result) for each pair."""
-        seeds = {name: np.zeros_like(value) for name, value in seeded.items()}
-        point = {**feeds, **{self._inputs[name]: array for name, array in seeds.items()}}
+        """A seed for each element of ``seeded``; a matrix (element of it, element of the result) for each pair."""
         wanted = list(self._outputs.values())
         parts = {(s, r): np.empty((a.size, b.size), b.dtype) for s, a in seeded.items() for r, b in results.items()}
-        for name, array in seeds.items():
-            flat = array.reshape(-1)
-            for i in range(flat.size):
-                flat[i] = 1
-                found = self._session.run(point, fetches=wanted, deadline=deadline, seed=seed)
-                flat[i] = 0
-                for result, output in self._outputs.items():
-                    parts[name, result][i] = found[output].reshape(-1)
+        total = sum(a.size for a in seeded.values())
+        step = self._slice(feeds, seeded, total, batch_bytes)
+        for start in range(0, total, step):
+            stop = min(start + step, total)
+            vectors, rows = _unit_vectors(seeded, start, stop)
+            point = {**feeds, **{self._inputs[name]: array for name, array in vectors.items()}}
+            found = self._session.run(point, fetches=wanted, deadline=deadline, seed=seed)
+            for result, output in self._outputs.items():
+                array = found[output].reshape(stop - start, -1) if results[result].size else np.empty((stop - start, 0))
+                for name, (to, taken) in rows.items():
+                    parts[name, result][to] = array[taken]
         return parts
+
+    def _slice(self, feeds: Mapping[str, Any], seeded: Mapping[str, Any], total: int, batch_bytes: int) -> int:
+        """How many seeds go into one run."""
+        if total <= 1:
+            return 1
+        known = {name: np.shape(array) for name, array in feeds.items() if array is not None}
+        vectors = {self._inputs[name]: array.shape for name, array in seeded.items()}
+        one, two = self._bytes(tuple(known.items()), tuple(vectors.items()))
+        each = max(1, two - one)
+        return int(np.clip((batch_bytes - (one - each)) // each, 1, total))
+
+    def _predict(self, known: Any, vectors: Any) -> tuple[int, int]:
+        """What the values of a run with one seed, and with two, take."""
+        first, second = (
+            peak_bytes(self._model, {**dict(known), **{name: (n, *shape) for name, shape in vectors}}) for n in (1, 2)
+        )
+        return first, second
+
+
+def _unit_vectors(
+    seeded: Mapping[str, Any], start: int, stop: int
+) -> tuple[dict[str, Any], dict[str, tuple[slice, slice]]]:
+    """Unit vectors, those numbered from ``start`` to ``stop`` among all of all values.
+
+    Returns:
+        For each value its part of the vectors; and for each that has a unit among them, which of its elements have, in
+        which of the vectors.
+    """
+    vectors, rows, offset = {}, {}, 0
+    for name, array in seeded.items():
+        part = np.zeros((stop - start, array.size), array.dtype)
+        first, last = max(start, offset), min(stop, offset + array.size)
+        if first < last:
+            each = np.arange(first, last)
+            part[each - start, each - offset] = 1
+            rows[name] = slice(first - offset, last - offset), slice(first - start, last - start)
+        vectors[name] = part.reshape(stop - start, *array.shape)
+        offset += array.size
+    return vectors, rows
+
+
+def _unused_dimension(model: ir.Model) -> str:
+    """A name for the seeds' dimension that no dimension of the model has."""
+    values = ir.convenience.create_value_mapping(model.graph).values()
+    taken = {d.value for v in values if v.shape is not None for d in v.shape.dims if not isinstance(d, int)}
+    return next(name for n in range(len(taken) + 1) if (name := f"seeds_{n}" if n else "seeds") not in taken)
 
 
 def _values(

@@ -10,6 +10,7 @@ from onnx_ir.passes.common import (
 
 from graphspec.optimize.constants import constants_to_initializers, constants_to_nodes
 from graphspec.optimize.copying import copied
+from graphspec.optimize.peak import peak_bytes
 from graphspec.optimize.products import merge_biases, merge_transposes
 from graphspec.optimize.propagate import RANDOM, propagate
 from graphspec.optimize.sequences import resolve_sequences
@@ -23,6 +24,7 @@ __all__ = [
     "constants_to_nodes",
     "copied",
     "optimized",
+    "peak_bytes",
     "propagate",
     "resolve_sequences",
     "upgraded",
