@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow lint types format docs clean
+.PHONY: help setup demo serve test test-slow test-clients lint types format docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | awk '{ name = $$1; sub(/^[a-z-]+ /, ""); printf "make %-10s%s\n", name, $$0 }'
@@ -33,6 +33,17 @@ test: lint types  ## lint, types and the test suite
 test-slow: SELECT = slow
 test-slow: test  ## the long sets that `make test` leaves out
 
+CLIENTS := .venv-clients
+
+test-clients: $(CLIENTS)/.ready  ## the protocols with clients that need an environment of their own (KServe's)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(CLIENTS)/bin/python -m pytest tests/protocols
+
+$(CLIENTS)/.ready: requirements-clients.txt VERSION graphspec/pyproject.toml server/pyproject.toml client/pyproject.toml
+	@echo "Setting up $(CLIENTS) from requirements-clients.txt ..."
+	@$(PYTHON) -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-clients.txt
+	@touch $@
+
 lint: $(READY)  ## ruff: rules and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -48,5 +59,5 @@ docs: $(READY)  ## write docs/operators.md anew; a test fails when it is stale
 	@$(BIN)/python tests/operator_page.py
 
 clean:  ## remove what the other targets made, .venv included
-	@rm -rf .venv demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis graphspec/dist server/dist client/dist
+	@rm -rf .venv .venv-clients demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis graphspec/dist server/dist client/dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
