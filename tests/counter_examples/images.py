@@ -77,6 +77,10 @@ SMOOTHED = tuple(
     )
 )
 
+REGIONS = np.array([[0.3, 0.6, 4.2, 3.1], [1.1, 0.7, 3.9, 4.3], [3.0, 3.2, 1.2, 2.3]])  # the last one is backwards
+ZEROTH = np.array([0, 0, 0])
+POOLED = {"output_height": 2, "output_width": 2}
+
 POINTS = [
     Point(
         "GridSample in all modes",
@@ -107,6 +111,15 @@ POINTS = [
             Held("RoiAlign", {"coordinate_transformation_mode": "output_half_pixel"}, wrt=(0, 1)),
             Held("MaxRoiPool", id="regions"),
             Held("MaxRoiPool", {"spatial_scale": 0.5}),
+        ),
+        examples=(
+            Sample("RoiAlign", (F((1, 2, 5, 5), apart=True), REGIONS, ZEROTH), {**POOLED, "sampling_ratio": 2, "mode": "max"}, id="max", opset=22, wrt=(0, 1)),
+            Sample("RoiAlign", (F((1, 1, 5, 5)), REGIONS, ZEROTH), POOLED, id="as-many-samples-as-elements", opset=22, wrt=(0, 1)),
+        ),
+        more=(
+            Sample("RoiAlign", (F((1, 2, 5, 5), apart=True), REGIONS, ZEROTH), {**POOLED, "mode": "max"}, id="max-as-many-samples", opset=22, wrt=(0, 1)),
+            Sample("RoiAlign", (F((2, 1, 5, 5), apart=True), REGIONS, np.array([0, 1, 0])), {"output_height": 3, "output_width": 1, "mode": "max", "spatial_scale": 0.77, "coordinate_transformation_mode": "output_half_pixel"}, id="max-unshifted", opset=22, wrt=(0, 1)),
+            Sample("RoiAlign", (F((2, 1, 5, 5)), REGIONS, np.array([1, 1, 0])), {"output_height": 1, "output_width": 3, "spatial_scale": 0.77, "coordinate_transformation_mode": "output_half_pixel"}, id="as-many-samples-unshifted", opset=22, wrt=(0, 1)),
         ),
     ),
     Point(

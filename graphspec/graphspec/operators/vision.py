@@ -12,7 +12,7 @@ from graphspec.errors import NoGradientRule
 from graphspec.operators import _windows
 from graphspec.operators._max_roi_pool import routed
 from graphspec.operators._precision import wide
-from graphspec.operators._roi_align import average_vjp
+from graphspec.operators._roi_align import average_vjp, largest_vjp
 from graphspec.operators._sizes import reasonable
 from graphspec.operators._types import Builder, Cotangents, Value
 from graphspec.operators._windows import windows_of
@@ -154,18 +154,11 @@ def roi_align_vjp(
     coordinate_transformation_mode: str = "output_half_pixel", mode: str, output_height: int, output_width: int,
     sampling_ratio: int, spatial_scale: float,
 ) -> Cotangents:  # fmt: skip
-    """For means of a fixed number of samples: what each has read, and how that changes as it moves."""
-    if mode != "avg" or sampling_ratio == 0:
-        raise NoGradientRule(
-            "RoiAlign has a vjp rule for mode avg and a sampling_ratio other than 0 alone.",
-            expected="mode avg, sampling_ratio > 0",
-            found=f"mode {mode}, sampling_ratio {sampling_ratio}",
-        )
+    """What each sample has read, and how that changes as it moves."""
     half = coordinate_transformation_mode == "half_pixel"
     size = (output_height, output_width)
-    dX, drois = average_vjp(
-        op, dY, X, rois, batch_indices, size=size, ratio=sampling_ratio, scale=spatial_scale, half=half
-    )
+    rule = average_vjp if mode == "avg" else largest_vjp
+    dX, drois = rule(op, dY, X, rois, batch_indices, size=size, ratio=sampling_ratio, scale=spatial_scale, half=half)
     return dX, drois, None
 
 
