@@ -5,12 +5,13 @@ WORKERS ?= auto
 SELECT ?= not slow
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .venv-peers/suite
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-clients lint types format docs clean
+.PHONY: help setup demo serve test test-slow test-clients test-peers coverage-table lint types format docs clean
 
 help:  ## what there is
-	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | awk '{ name = $$1; sub(/^[a-z-]+ /, ""); printf "make %-10s%s\n", name, $$0 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | awk '{ name = $$1; sub(/^[a-z-]+ /, ""); printf "make %-15s%s\n", name, $$0 }'
 
 setup: $(READY)  ## .venv with everything in it; the other targets do this by themselves
 
@@ -32,6 +33,17 @@ test: lint types  ## lint, types and the test suite
 
 test-slow: SELECT = slow
 test-slow: test  ## the long sets that `make test` leaves out
+
+test-peers: $(PEERS)/.ready  ## compare with PyTorch and JAX; installs them, in .venv-peers
+	@OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest -n 0 tests/peers
+
+$(PEERS)/.ready: requirements.txt requirements-peers.txt constraints.txt
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-peers.txt -c constraints.txt
+	@touch $@
+
+coverage-table: $(READY)  ## run every derivative through the other systems (installed in .venv-peers), write the tables
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/coverage/run.py
 
 CLIENTS := .venv-clients
 
@@ -59,5 +71,5 @@ docs: $(READY)  ## write docs/operators.md anew; a test fails when it is stale
 	@$(BIN)/python tests/operator_page.py
 
 clean:  ## remove what the other targets made, .venv included
-	@rm -rf .venv .venv-clients demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis graphspec/dist server/dist client/dist
+	@rm -rf .venv .venv-clients .venv-peers demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis graphspec/dist server/dist client/dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
