@@ -44,7 +44,11 @@ def test_rule_agrees_with_central_differences(sample: Sample, symbolic: bool) ->
             assert not found[f"{name}_vjp"].any()
         return
     order = 1 if symbolic and sample.op_type in STATIC_SECOND_ORDER else sample.order
-    report = check_derivatives(model, feeds, of, wrt_names(sample), order=order, forward=False, onnxruntime=False)
+    # Element by element with the shapes known; the same numbers by run-time shapes along two random directions.
+    fewer = {"elements": 6, "directions": 2} if symbolic else {}
+    report = check_derivatives(
+        model, feeds, of, wrt_names(sample), order=order, forward=False, onnxruntime=False, **fewer
+    )
     assert report.checks or not sum(feeds[n].size for n in wrt_names(sample))
 
 
