@@ -16,7 +16,7 @@ import numpy as np
 
 from graphspec import NotDifferentiable, ValueInfo, dtypes
 from graphspec_server._text import nearest
-from graphspec_server.errors import ModelNotReady, RequestError, UnknownModel
+from graphspec_server.errors import ModelNotReady, RequestError, StorageError, UnknownModel
 from graphspec_server.executor import Arrays, Transform
 from graphspec_server.records import Record
 from graphspec_server.repository import ID, Name, Repository
@@ -122,7 +122,7 @@ class Models:
         for text in self._repository.names():
             try:
                 name = self._name(text)
-            except UnknownModel:  # its graphs are deleted
+            except (UnknownModel, StorageError):  # its graphs are deleted, or its own route tells what is wrong
                 continue
             named.update(name.versions.values())
             found += [(text, version, name.ready) for version in _ordered(name.versions)]

@@ -162,9 +162,11 @@ class DirectoryRepository:
         with _storage("read"):
             try:
                 found = json.loads((self._names / f"{name}.json").read_bytes())
+                return Name(dict(found["versions"]), bool(found["ready"]))
             except FileNotFoundError:
                 return None
-        return Name(found["versions"], found["ready"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise StorageError("What is known of the name is damaged.") from error
 
     def update_name(self, name: str, change: Callable[[Name | None], Name]) -> None:
         """Change what a name refers to; nobody else changes it meanwhile, in this process or another."""

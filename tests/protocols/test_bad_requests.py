@@ -151,11 +151,11 @@ INFER = {
     "no-gzip": ("loss", (asked(X, Y), {"Content-Encoding": "gzip"}), 400, "not gzip"),
     "no-deflate": ("loss", (gzip.compress(asked(X, Y)), {"Content-Encoding": "deflate"}), 400, "not deflate"),
     "gzip-cut-short": ("loss", (gzip.compress(asked(X, Y))[:-6], {"Content-Encoding": "gzip"}), 400, "cut short"),
-    "gzip-and-more": ("loss", (gzip.compress(asked(X, Y)) + b"more", {"Content-Encoding": "gzip"}), 400, "not gzip"),
+    "gzip-and-more": ("loss", (gzip.compress(asked(X, Y)) + b"more", {"Content-Encoding": "gzip"}), 400, "follows"),
     "deflate-and-more": ("loss", (zlib.compress(asked(X, Y)) + b"more", {"Content-Encoding": "deflate"}), 400, "follows"),
     "gzip-bomb": ("loss", (BOMB, {"Content-Encoding": "gzip"}), 413, "decompressed"),
     "deflate-bomb": ("loss", (zlib.compress(b" " * 2**21), {"Content-Encoding": "deflate"}), 413, "decompressed"),
-    "many-gzip-members": ("loss", (gzip.compress(b" " * 2**16) * 17, {"Content-Encoding": "gzip"}), 413, "decompressed"),
+    "many-gzip-members": ("loss", (gzip.compress(b"") * 10_000, {"Content-Encoding": "gzip"}), 400, "follows"),
     "compressed-twice": ("loss", (asked(X, Y), {"Content-Encoding": "gzip, gzip"}), 415, "gzip or deflate"),
     "too-large": ("loss", b" " * (2**20 + 1), 413, "at most"),
     "nested-deep": ("loss", b'{"inputs": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400, ""),
@@ -256,7 +256,7 @@ def test_good_requests_of_the_same_kind_are_taken(client):
     taken = [
         asked(X, Y), binary(BINARY, Y), asked(X, Y, model_name="loss", unknown=1),
         (gzip.compress(asked(X, Y)), {"Content-Encoding": "gzip"}),
-        (gzip.compress(asked(X)[:9]) + gzip.compress(asked(X, Y)[9:]), {"Content-Encoding": "gzip"}),
+        (zlib.compress(asked(X, Y)), {"Content-Encoding": "deflate"}),
         (asked(X, Y), {"Content-Type": "text/html; charset=nonsense"}),
     ]  # fmt: skip
     for body in taken:

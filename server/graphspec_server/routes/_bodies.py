@@ -106,24 +106,19 @@ async def _collect(request: Request, limit: int) -> bytes:
 
 
 def _decompressed(body: bytes, coding: str, limit: int) -> bytes:
-    """All members of a compressed body; nothing beyond the limit is ever held."""
-    pieces, size = [], 0
-    while body:
-        stream = zlib.decompressobj(_WINDOWS[coding])
-        try:
-            piece = stream.decompress(body, limit - size + 1)
-        except zlib.error:
-            raise RequestError(f"The body is not {coding}.", code="invalid-compression") from None
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            raise BodyTooLarge("The decompressed body is over the limit.", expected=f"at most {limit} bytes")
-        if not stream.eof:
-            raise RequestError(f"The body is {coding} that is cut short.", code="invalid-compression")
-        body = stream.unused_data
-        if body and coding == "deflate":
-            raise RequestError("Something follows the compressed body.", code="invalid-compression")
-    return b"".join(pieces)
+    """What a compressed body holds; nothing beyond the limit is ever made."""
+    stream = zlib.decompressobj(_WINDOWS[coding])
+    try:
+        content = stream.decompress(body, limit + 1)
+    except zlib.error:
+        raise RequestError(f"The body is not {coding}.", code="invalid-compression") from None
+    if len(content) > limit:
+        raise BodyTooLarge("The decompressed body is over the limit.", expected=f"at most {limit} bytes")
+    if not stream.eof:
+        raise RequestError(f"The body is {coding} that is cut short.", code="invalid-compression")
+    if stream.unused_data:
+        raise RequestError("Something follows the compressed body.", code="invalid-compression")
+    return content
 
 
 def _too_large(limit: int) -> BodyTooLarge:
