@@ -84,7 +84,9 @@ class DataPlane:
         def work() -> tuple[Record, bool]:
             _refuse_repeated(request.of_names, request.wrt)
             model = self._load(graph_id)
-            made = derived(model, request.transform, request.of_names, tuple(request.wrt))
+            made = derived(
+                model, Work(request.transform, request.of_names, tuple(request.wrt), None, request.allow_unused)
+            )
             return self._store(made, gs.validate(made))
 
         return await self.call(work)
@@ -136,7 +138,7 @@ class DataPlane:
     async def differentiate(self, graph_id: str, transform: Transform, request: wire.DerivativeRequest) -> Arrays:
         """Outputs and derivatives of a stored graph."""
         of = [request.of] if isinstance(request.of, str) else request.of
-        return await self._submit(graph_id, _derivative(transform, of, request.wrt, request.fetches), request)
+        return await self._submit(graph_id, _derivative(transform, of, request, request.fetches), request)
 
     async def model(self, name: str, version: str | None) -> tuple[Model, Record]:
         """A model that takes requests, by its name."""
@@ -301,12 +303,15 @@ def _json_form(source: str | dict[str, Any]) -> tuple[Any, str]:
 def _work(request: wire.StoredRunRequest) -> Work:
     if request.grad is None:
         return Work(fetches=None if request.fetches is None else tuple(request.fetches))
-    return _derivative("grad", [request.grad.of], request.grad.wrt, request.fetches)
+    return _derivative("grad", [request.grad.of], request.grad, request.fetches)
 
 
-def _derivative(transform: Transform, of: list[str], wrt: list[str], fetches: list[str] | None) -> Work:
-    _refuse_repeated(of, wrt)
-    return Work(transform, tuple(of), tuple(wrt), None if fetches is None else tuple(fetches))
+def _derivative(
+    transform: Transform, of: list[str], asked: wire.GradTarget | wire.JacobianRequest, fetches: list[str] | None
+) -> Work:
+    _refuse_repeated(of, asked.wrt)
+    wanted = None if fetches is None else tuple(fetches)
+    return Work(transform, tuple(of), tuple(asked.wrt), wanted, asked.allow_unused)
 
 
 def _refuse_repeated(of: Sequence[str], wrt: Sequence[str]) -> None:

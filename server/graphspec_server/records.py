@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from graphspec import Report, ValueInfo
 
-_FORMAT = 1
+_FORMAT = 2
 _UNKNOWN = ValueInfo(None, None, "intermediate")
 
 
@@ -26,6 +26,7 @@ class Record:
         bytes: Its size as ONNX.
         outputs: Names of its outputs, in order.
         values: What is known of every value of the main graph, by name.
+        upgraded_from: For a derivative the opset of its source, where that had to be converted upward.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Record:
     bytes: int
     outputs: tuple[str, ...]
     values: Mapping[str, ValueInfo]
+    upgraded_from: int | None = None
 
     @property
     def inputs(self) -> dict[str, ValueInfo]:
@@ -48,6 +50,7 @@ class Record:
 
     def description(self) -> dict[str, Any]:
         """The graph's description for clients."""
+        upgraded = {} if self.upgraded_from is None else {"upgraded_from": self.upgraded_from}
         return {
             "id": self.id,
             "name": self.name,
@@ -57,6 +60,7 @@ class Record:
             "opset": self.opset,
             "nodes": self.nodes,
             "bytes": self.bytes,
+            **upgraded,
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -83,6 +87,7 @@ class Record:
 
 def record_of(model: ir.Model, report: Report, graph_id: str, size: int) -> Record:
     """Note what there is to know of a model that was found valid."""
+    before = model.metadata_props.get("graphspec.upgraded_from", "")
     return Record(
         id=graph_id,
         name=model.graph.name or "",
@@ -91,6 +96,7 @@ def record_of(model: ir.Model, report: Report, graph_id: str, size: int) -> Reco
         bytes=size,
         outputs=tuple(value.name or "" for value in model.graph.outputs),
         values=report.values,
+        upgraded_from=int(before) if before.isdecimal() and len(before) < 10 else None,
     )
 
 

@@ -85,6 +85,9 @@ class GradTarget(Message):
     wrt: list[str] = Field(min_length=1)
     """Names of the inputs, parameters or intermediate values to differentiate with respect to."""
 
+    allow_unused: bool = False
+    """Whether a value that nothing depends on has zeros for its derivative, instead of an error."""
+
 
 class StoredRunRequest(RunOptions):
     """A run of a stored graph."""
@@ -121,6 +124,9 @@ class JacobianRequest(RunOptions):
 
     wrt: list[str] = Field(min_length=1)
     """Names of the values to differentiate with respect to."""
+
+    allow_unused: bool = False
+    """Whether a value that nothing depends on has zeros for its derivative, instead of an error."""
 
 
 class HessianRequest(GradRequest):
@@ -172,6 +178,9 @@ class DeriveRequest(Message):
 
     wrt: list[str] = Field(min_length=1)
     """Names of the values to differentiate with respect to."""
+
+    allow_unused: bool = False
+    """Whether a value that nothing depends on has zeros for its derivative, instead of an error."""
 
     @model_validator(mode="after")
     def _fits_transform(self) -> DeriveRequest:
@@ -271,6 +280,9 @@ class Description(Message):
     parameters: dict[str, ValueAnswer]
     outputs: dict[str, ValueAnswer]
     opset: int
+    upgraded_from: int | None = None
+    """Of a derivative: the opset of the graph it was made from, where that had to be converted upward."""
+
     nodes: int
     bytes: int
     """Size as ONNX."""
@@ -300,6 +312,11 @@ class ProblemAnswer(Message):
     expected: str | None = None
     found: str | None = None
     hint: str | None = None
+    input: str | None = None
+    """Name of the node's input, or of the value asked for."""
+
+    route: str | None = None
+    """Of a derivative refused: the names on the way from `wrt` to `of`."""
 
 
 class ValidateAnswer(Message):

@@ -20,6 +20,8 @@ from graphspec.validation import validate
 
 # Rules speak the operators of this opset and later; older models are converted upward first.
 MIN_OPSET = 18
+# Metadata of a derived model: the opset of the model that it was made from, where that had to be converted upward.
+UPGRADED_FROM = "graphspec.upgraded_from"
 # Bodies may hold operators with bodies; ONNX's own nest three deep at most.
 _MAX_NESTING = 8
 
@@ -36,8 +38,10 @@ def flat_copy(model: ir.Model, *, fold: bool) -> ir.Model:
         constants_to_nodes(flat)
         if flat.functions:
             functions.inline(flat)
-        flat.graph.opset_imports.setdefault("", MIN_OPSET)
+        version = flat.graph.opset_imports.setdefault("", MIN_OPSET)
         flat = copied(upgraded(flat, MIN_OPSET))
+        if version < MIN_OPSET:
+            flat.metadata_props[UPGRADED_FROM] = str(version)
         NameFixPass()(flat)
         propagate(flat, fold=fold)
         if resolve_sequences(flat):

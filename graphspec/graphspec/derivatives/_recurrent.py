@@ -96,7 +96,10 @@ def _zeros(op: Builder, X: ir.Value, R: ir.Value) -> ir.Value:
     batch, hidden = op.dims(X), op.dims(R)
     if batch and hidden and isinstance(batch[1], int) and isinstance(hidden[2], int):
         return op.expand(op.scalar(0, X), op.ints([batch[1], hidden[2]]))
-    return op.Expand(op.scalar(0, X), op.Concat(op.dim(X, 1), op.dim(R, 2), axis=0))  # type: ignore[no-any-return]
+    zeros: ir.Value = op.Expand(op.scalar(0, X), op.Concat(op.dim(X, 1), op.dim(R, 2), axis=0))
+    if batch and hidden:
+        zeros.shape = ir.Shape([batch[1], hidden[2]])  # inference loses symbols
+    return zeros
 
 
 def _thirds(op: Builder, value: ir.Value) -> tuple[ir.Value, ...]:

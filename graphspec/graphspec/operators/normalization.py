@@ -89,11 +89,17 @@ def batch_normalization_vjp(
     g = op.zeros_like(x) if dY[0] is None else op.cast(dY[0], dtype)
     if training_mode:
         return _batch_vjp(op, g, dY, x, s, (X, scale, B, input_mean, input_var), axes, epsilon, momentum)
-    deviation = op.Sqrt(op.Add(op.cast(input_var, dtype), op.scalar(epsilon, x)))
+    mean, variance = op.cast(input_mean, dtype), op.cast(input_var, dtype)
+    deviation = op.Sqrt(op.Add(variance, op.scalar(epsilon, x)))
     factor = op.Div(s, deviation)
-    centred = op.Sub(x, _along_channels(op, op.cast(input_mean, dtype), rank))
-    xhat = op.Div(centred, _along_channels(op, deviation, rank))
-    dX = op.Mul(g, _along_channels(op, factor, rank))
+    channels = op.static(scale)
+    if channels is not None and rank > 1:  # both are batch normalizations themselves
+        zeros, ones = (op.const(np.full(channels, n), int(dtype)) for n in (0, 1))
+        xhat = op.BatchNormalization(x, ones, zeros, mean, variance, epsilon=epsilon)
+        dX = op.BatchNormalization(g, s, zeros, zeros, variance, epsilon=epsilon)
+    else:
+        xhat = op.Div(op.Sub(x, _along_channels(op, mean, rank)), _along_channels(op, deviation, rank))
+        dX = op.Mul(g, _along_channels(op, factor, rank))
     dscale = op.reshape_like(op.reduce_sum(op.Mul(g, xhat), axes, keepdims=False), scale)
     dB = op.reshape_like(op.reduce_sum(g, axes, keepdims=False), B)
     dmean = op.Neg(op.Mul(dB, factor))

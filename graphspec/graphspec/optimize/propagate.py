@@ -38,11 +38,21 @@ def propagate(model: ir.Model, *, fold: bool = True) -> None:
     graph = model.graph
     _type_initializers(graph)
     for node in graph:
+        _settle_cast(node)
         folded = (_fold_shape(node) or _fold(node, graph.opset_imports)) if fold else None
         if folded is not None:
             _replace_by_constants(graph, node, folded)
         else:
             infer_outputs(node, graph.opset_imports, model.ir_version)
+
+
+def _settle_cast(node: ir.Node) -> None:
+    """``CastLike`` of a known dtype is a ``Cast``: what it is like need not be there."""
+    if node.domain != "" or node.op_type != "CastLike" or node.inputs[1] is None or node.inputs[1].dtype is None:
+        return
+    node.attributes["to"] = ir.AttrInt64("to", int(node.inputs[1].dtype))
+    node.op_type = "Cast"
+    node.resize_inputs(1)
 
 
 def _infer_subgraphs(node: ir.Node, opset_imports: dict[str, int], ir_version: int) -> None:
@@ -193,6 +203,8 @@ def _fold(node: ir.Node, opset_imports: dict[str, int]) -> list[Any] | None:
     except Exception:  # the run will say it better, with the node's name; here nothing is lost by not folding
         return None
     arrays = list(results) if isinstance(results, tuple) else [results]
+    if any(isinstance(a, list) for a in arrays):  # a sequence is no tensor
+        return None
     arrays = [np.asarray(a) for a in arrays[: len(node.outputs)]]
     return arrays if all(a.dtype in BY_NUMPY and a.dtype != object for a in arrays) else None
 

@@ -141,5 +141,6 @@ _REWRITES: dict[str, Callable[[ir.Node], ir.Value | None]] = {
     "Neg": _twice,
     "Transpose": _transpose,
     "Sum": _single,
+    "Concat": _single,
     "Identity": _single,
 }

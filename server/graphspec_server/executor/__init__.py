@@ -39,12 +39,14 @@ class Work:
         of: Names of the values to differentiate.
         wrt: Names of the values to differentiate with respect to.
         fetches: Names of the values wanted, ``None`` for all outputs.
+        allow_unused: Whether what is not connected has derivatives of zero.
     """
 
     transform: Transform = "run"
     of: tuple[str, ...] = ()
     wrt: tuple[str, ...] = ()
     fetches: tuple[str, ...] | None = None
+    allow_unused: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ PRODUCTS = {
     "hvp": Product(gs.hvp, True, "wrt", {"gradients": "wrt", "hvp": "wrt"}),
 }
 
-Key = tuple[str, str, tuple[str, ...], tuple[str, ...]]
+Key = tuple[str, str, tuple[str, ...], tuple[str, ...], bool]
 
 
 class Compiled(Protocol):
@@ -94,10 +94,11 @@ class CompiledMatrix:
         return Arrays(outputs, {self.name: matrices})
 
 
-def derived(model: ir.Model, transform: str, of: tuple[str, ...], wrt: tuple[str, ...]) -> ir.Model:
+def derived(model: ir.Model, work: Work) -> ir.Model:
     """A derivative as a graph."""
-    product = PRODUCTS[transform]
-    return product.derive(model, of=of[0] if product.scalar else list(of), wrt=list(wrt))
+    product = PRODUCTS[work.transform]
+    of = work.of[0] if product.scalar else list(work.of)
+    return product.derive(model, of=of, wrt=list(work.wrt), allow_unused=work.allow_unused)
 
 
 def compile_work(graph: Graph, work: Work) -> Compiled:
@@ -107,14 +108,18 @@ def compile_work(graph: Graph, work: Work) -> Compiled:
     """
     model = graph.load()
     if work.transform == "jacobian":
-        return CompiledMatrix(work.transform, gs.Jacobian(model, list(work.of), list(work.wrt)))
+        return CompiledMatrix(
+            work.transform, gs.Jacobian(model, list(work.of), list(work.wrt), allow_unused=work.allow_unused)
+        )
     if work.transform == "hessian":
-        return CompiledMatrix(work.transform, gs.Hessian(model, work.of[0], list(work.wrt)))
+        return CompiledMatrix(
+            work.transform, gs.Hessian(model, work.of[0], list(work.wrt), allow_unused=work.allow_unused)
+        )
     vectors: tuple[str, ...] = ()
     groups: dict[str, tuple[str, ...]] = {}
     if work.transform in PRODUCTS:
         product, names = PRODUCTS[work.transform], {"of": work.of, "wrt": work.wrt}
-        model = derived(model, work.transform, work.of, work.wrt)
+        model = derived(model, work)
         vectors = names[product.vectors] if product.vectors else ()
         groups = {group: names[role] for group, role in product.groups.items()}
     inputs, outputs = [[value.name or "" for value in side] for side in (model.graph.inputs, model.graph.outputs)]
@@ -138,7 +143,7 @@ class SessionCache:
 
     def get(self, graph: Graph, work: Work) -> Compiled:
         """The compiled form of a graph's work; compiled by the first who asks."""
-        key = (graph.id, work.transform, work.of, work.wrt)
+        key = (graph.id, work.transform, work.of, work.wrt, work.allow_unused)
         with self._lock:
             future = self._kept.get(key)
             first = future is None
