@@ -19,7 +19,7 @@ from graphspec.operators import registry
 from graphspec.operators.attributes import attributes_of
 
 # The deadline of the run under way; kernels that run subgraphs have no parameter to hand it down by.
-_DEADLINE: contextvars.ContextVar[float | None] = contextvars.ContextVar("deadline", default=None)
+DEADLINE: contextvars.ContextVar[float | None] = contextvars.ContextVar("deadline", default=None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,11 +70,11 @@ class Plan:
             ExecutionError: A kernel refused its values; the problem names the node.
             LimitError: Past the deadline, or out of memory.
         """
-        token = _DEADLINE.set(deadline)
+        token = DEADLINE.set(deadline)
         try:
             return self.execute(values, deadline)
         finally:
-            _DEADLINE.reset(token)
+            DEADLINE.reset(token)
 
     def execute(self, values: Iterable[Any], deadline: float | None) -> list[Any]:
         """As ``run``, for a subgraph: within a run whose deadline is set."""
@@ -83,16 +83,16 @@ class Plan:
             slots[slot] = value
         for step in self.steps:
             if deadline is not None and time.monotonic() > deadline:
-                raise _too_late(step.node)
+                raise too_late(step.node)
             arguments = [None if i is None else slots[i] for i in step.inputs]
             try:
                 results = step.call(*arguments)
             except GraphSpecError:
                 raise
             except MemoryError as error:
-                raise _out_of_memory(step.node, arguments) from error
+                raise out_of_memory(step.node, arguments) from error
             except Exception as error:  # whatever NumPy raises for values that do not fit becomes ours
-                raise _refused(step.node, arguments, error) from error
+                raise refused(step.node, arguments, error) from error
             if type(results) is not tuple:
                 results = (results,)
             for written, result in zip(step.outputs, results, strict=False):
@@ -112,7 +112,8 @@ def describe(value: Any) -> str:
     return f"{type(value).__name__} of {len(value)}" if isinstance(value, list) else type(value).__name__
 
 
-def _refused(node: ir.Node, arguments: Sequence[Any], error: Exception) -> ExecutionError:
+def refused(node: ir.Node, arguments: Sequence[Any], error: Exception) -> ExecutionError:
+    """The error for a kernel that refused its values."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return ExecutionError(
         f"Node {node.name!r} ({node.op_type}) cannot be computed for these values: {reason}",
@@ -122,7 +123,8 @@ def _refused(node: ir.Node, arguments: Sequence[Any], error: Exception) -> Execu
     )
 
 
-def _too_late(node: ir.Node) -> LimitError:
+def too_late(node: ir.Node) -> LimitError:
+    """The error for a deadline that has passed."""
     return LimitError(
         f"The run was stopped at its deadline, before node {node.name!r}.",
         code="deadline",
@@ -131,7 +133,8 @@ def _too_late(node: ir.Node) -> LimitError:
     )
 
 
-def _out_of_memory(node: ir.Node, arguments: Sequence[Any]) -> LimitError:
+def out_of_memory(node: ir.Node, arguments: Sequence[Any]) -> LimitError:
+    """The error for a kernel that found no memory."""
     return LimitError(
         f"Node {node.name!r} ({node.op_type}) needs more memory than there is.",
         code="memory",
@@ -164,7 +167,7 @@ class _Compiler:
                     self.slot_of[node.outputs[0]] = len(self.slots)
                     self.slots.append(frozen(array_of(tensor)))
                     continue
-            call, captured = self._call(node)
+            call, captured = bound_kernel(node, self.opset_imports)
             read = [*node.inputs, *captured]
             drafts.append((call, tuple(None if v is None else self.slot(v) for v in read), tuple(node.outputs), node))
         output_slots = tuple(self.slot(v) for v in outputs)
@@ -187,44 +190,47 @@ class _Compiler:
             steps.append(Step(call, reads, used, tuple(frees.get(i, ())), node))
         return tuple(steps)
 
-    def _call(self, node: ir.Node) -> tuple[Callable[..., Any], list[ir.Value]]:
-        """The kernel with its attributes bound, and the outer values that its subgraphs capture."""
-        entry = find_kernel(node, self.opset_imports)
-        if entry is None:
-            raise no_kernel(node, self.opset_imports)
-        attributes = attributes_of(node)
-        unknown = [name for name in attributes if name not in entry.attributes]
-        if unknown:
-            raise UnsupportedError(
-                f"{_label(node, self.opset_imports)} has no attribute {unknown[0]!r}.",
-                node=node.name, expected=", ".join(entry.attributes) or "no attributes", found=unknown[0],
-            )  # fmt: skip
-        if entry.wants_outputs:
-            attributes["outputs"] = len(node.outputs)
-        graphs = {name: g for name, g in attributes.items() if isinstance(g, ir.Graph)}
-        if not graphs:
-            return (functools.partial(entry.kernel, **attributes) if attributes else entry.kernel), []
-        return self._call_with_graphs(entry.kernel, node, attributes, graphs)
 
-    def _call_with_graphs(
-        self, kernel: Callable[..., Any], node: ir.Node, attributes: dict[str, Any], graphs: dict[str, ir.Graph]
-    ) -> tuple[Callable[..., Any], list[ir.Value]]:
-        captured: dict[ir.Value, None] = {}
-        for graph in graphs.values():
-            captured.update((v, None) for v in captured_values(graph))
-        outer = list(captured)
-        plans = {
-            name: compile_graph(graph, self.opset_imports, [*graph.inputs, *outer], graph.outputs)
-            for name, graph in graphs.items()
-        }
-        count = len(node.inputs)
+def bound_kernel(node: ir.Node, opset_imports: dict[str, int]) -> tuple[Callable[..., Any], list[ir.Value]]:
+    """The kernel with its attributes bound, and the outer values that its subgraphs capture."""
+    entry = find_kernel(node, opset_imports)
+    if entry is None:
+        raise no_kernel(node, opset_imports)
+    attributes = attributes_of(node)
+    unknown = [name for name in attributes if name not in entry.attributes]
+    if unknown:
+        raise UnsupportedError(
+            f"{_label(node, opset_imports)} has no attribute {unknown[0]!r}.",
+            node=node.name, expected=", ".join(entry.attributes) or "no attributes", found=unknown[0],
+        )  # fmt: skip
+    if entry.wants_outputs:
+        attributes["outputs"] = len(node.outputs)
+    graphs = {name: g for name, g in attributes.items() if isinstance(g, ir.Graph)}
+    if not graphs:
+        return (functools.partial(entry.kernel, **attributes) if attributes else entry.kernel), []
+    return _with_graphs(entry.kernel, node, attributes, graphs, opset_imports)
 
-        def call(*arguments: Any) -> Any:
-            own, caught = arguments[:count], arguments[count:]
-            bodies = {name: Body(plan, caught, graphs[name].outputs, node) for name, plan in plans.items()}
-            return kernel(*own, **{**attributes, **bodies})
 
-        return call, outer
+def _with_graphs(
+    kernel: Callable[..., Any], node: ir.Node, attributes: dict[str, Any], graphs: dict[str, ir.Graph],
+    opset_imports: dict[str, int],
+) -> tuple[Callable[..., Any], list[ir.Value]]:  # fmt: skip
+    captured: dict[ir.Value, None] = {}
+    for graph in graphs.values():
+        captured.update((v, None) for v in captured_values(graph))
+    outer = list(captured)
+    plans = {
+        name: compile_graph(graph, opset_imports, [*graph.inputs, *outer], graph.outputs)
+        for name, graph in graphs.items()
+    }
+    count = len(node.inputs)
+
+    def call(*arguments: Any) -> Any:
+        own, caught = arguments[:count], arguments[count:]
+        bodies = {name: Body(plan, caught, graphs[name].outputs, node) for name, plan in plans.items()}
+        return kernel(*own, **{**attributes, **bodies})
+
+    return call, outer
 
 
 class Body:
@@ -248,9 +254,9 @@ class Body:
 
     def __call__(self, *values: Any) -> list[Any]:
         """Run the subgraph."""
-        deadline = _DEADLINE.get()
+        deadline = DEADLINE.get()
         if deadline is not None and time.monotonic() > deadline:
-            raise _too_late(self.node)
+            raise too_late(self.node)
         return self.plan.execute([*values, *self.captured], deadline)
 
     def empty(self, output: int) -> Any:
@@ -286,7 +292,8 @@ def frozen(array: Any) -> Any:
     return array
 
 
-def _initializer_array(value: ir.Value) -> Any:
+def constant_array(value: ir.Value) -> Any:
+    """The array of an initializer, read-only; ``None`` for anything else."""
     tensor = value.const_value if value.producer() is None else None
     return None if tensor is None else frozen(array_of(tensor))
 
@@ -296,6 +303,15 @@ def compile_graph(
 ) -> Plan:
     """Compile the part of a graph that ``outputs`` need, with ``inputs`` given at run time."""
     given = set(inputs)
+
+    def constant_of(value: ir.Value) -> Any:
+        return None if value in given else constant_array(value)
+
+    return _Compiler(opset_imports, constant_of).compile(needed_nodes(graph, given, outputs), inputs, outputs)
+
+
+def needed_nodes(graph: ir.Graph, given: set[ir.Value], outputs: Sequence[ir.Value]) -> list[ir.Node]:
+    """The nodes that ``outputs`` need where ``given`` is given, in the graph's order."""
     needed = {v for v in outputs if v not in given}
     nodes: list[ir.Node] = []
     for node in reversed(graph):
@@ -310,11 +326,7 @@ def compile_graph(
                         reads.extend(captured_values(g))
             needed.update(v for v in reads if v not in given)
     nodes.reverse()
-
-    def constant_of(value: ir.Value) -> Any:
-        return None if value in given else _initializer_array(value)
-
-    return _Compiler(opset_imports, constant_of).compile(nodes, inputs, outputs)
+    return nodes
 
 
 def find_kernel(node: ir.Node, opset_imports: dict[str, int]) -> registry.Operator | None:
@@ -345,3 +357,22 @@ def no_kernel(node: ir.Node, opset_imports: dict[str, int]) -> UnsupportedError:
 def _label(node: ir.Node, opset_imports: dict[str, int]) -> str:
     version = opset_imports.get(node.domain)
     return f"{node.domain or 'ai.onnx'}::{node.op_type}" + (f" at opset {version}" if version is not None else "")
+
+
+def owned(results: list[Any], feeds: Iterable[Any]) -> list[Any]:
+    """Results that the caller may keep and change: feeds, views, constants and repeated arrays are copied."""
+    seen: set[int] = set()
+
+    def own(result: Any) -> Any:
+        if isinstance(result, list):  # a sequence
+            return [own(one) for one in result]
+        if isinstance(result, np.ndarray) and (
+            result.base is not None or not result.flags.writeable or id(result) in seen or not result.flags.owndata
+        ):
+            return result.copy()
+        seen.add(id(result))
+        return np.asarray(result) if isinstance(result, np.generic) else result
+
+    for feed in feeds:
+        seen.update(map(id, feed) if isinstance(feed, list) else [id(feed)])
+    return [own(result) for result in results]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,13 +16,20 @@ from graphspec.operators import functions
 from graphspec.operators._random import seeded
 from graphspec.operators.expansions import expanded
 from graphspec.optimize import clean, copied, propagate, upgraded
-from graphspec.runtime.plan import Plan, compile_graph, find_kernel, has_no_kernel
+from graphspec.optimize.propagate import RANDOM
+from graphspec.runtime.compiled import CompiledPlan
+from graphspec.runtime.plan import Plan, compile_graph, find_kernel, has_no_kernel, owned
+from graphspec.runtime.specialize import specialized
 from graphspec.validation import FeedChecker, ValueInfo, validate
 
 # Bodies may hold operators with bodies; ONNX's own nest three deep at most.
 _MAX_NESTING = 8
 # Plans kept, one for each set of fetches and of names fed.
 _PLANS = 64
+# Compiled plans kept, one for each set of fetches and shapes; each has memory of its own.
+_COMPILED = 16
+# Sets of shapes remembered as having come once.
+_SEEN = 256
 # Below this opset a missing kernel is worth an upward conversion: rows exist for the newest forms first.
 _CONVERT_TO = 18
 
@@ -47,6 +54,7 @@ class Session:
         self._feeds = FeedChecker(model)
         self.inputs: dict[str, ValueInfo] = self._feeds.inputs
         self.outputs: dict[str, ValueInfo] = self._feeds.outputs
+        self._order = tuple(self.inputs)
         self._provider = _provider(expanded(model), provider, optimize)
 
     def run(
@@ -74,15 +82,40 @@ class Session:
             ExecutionError: A kernel refused its values; the problem names the node.
             LimitError: Past the deadline, or out of memory.
         """
+        if fetches is None and seed is None and type(feeds) is dict and len(feeds) == len(self._order):
+            quick = self._quickly(feeds, deadline)
+            if quick is not None:
+                return quick
         names = tuple(self.outputs) if fetches is None else tuple(fetches)
         arrays = self._feeds(feeds, fetches)
         with seeded(seed):
             results: dict[str, Any] = self._provider.run(arrays, names, deadline)
         return results
 
+    def _quickly(self, feeds: dict[str, Any], deadline: float | None) -> dict[str, Any] | None:
+        """Run what was compiled for feeds of just these shapes and dtypes, which were checked then."""
+        try:
+            arrays = [feeds[name] for name in self._order]
+            plan = self._provider.compiled.get(tuple([(a.shape, a.dtype) for a in arrays]))
+        except (KeyError, AttributeError, TypeError):
+            return None
+        if plan is None:
+            return None
+        for array in arrays:
+            if type(array) is not np.ndarray or not array.flags.c_contiguous:
+                return None
+        return dict(zip(self.outputs, plan.run(arrays, deadline), strict=True))
+
 
 class NumpyProvider:
-    """Runs plans of NumPy kernels; one plan per set of fetches and overridden parameters."""
+    """Runs plans of NumPy kernels.
+
+    A plan per set of fetches and overridden parameters holds for any shapes. For shapes that come again (or are known
+    from the graph) a compiled plan takes its place.
+
+    Attributes:
+        compiled: The compiled plans for all outputs from all inputs, by shape and dtype of each input.
+    """
 
     def __init__(self, model: ir.Model, optimize: bool) -> None:
         self._model = _runnable(model, optimize)
@@ -92,18 +125,57 @@ class NumpyProvider:
         self._plain: NumpyProvider | None = None
         self._plan = functools.lru_cache(_PLANS)(self._compile)
         outputs = tuple(v.name or "" for v in self._model.graph.outputs)
-        inputs = [v.name or "" for v in self._model.graph.inputs if v.const_value is None]
-        self._plan(outputs, frozenset(inputs))  # so that what cannot run is said now
+        inputs = [v for v in self._model.graph.inputs if v.const_value is None]
+        self._outputs, self._inputs = outputs, tuple(v.name or "" for v in inputs)
+        self._plan(outputs, frozenset(self._inputs))  # so that what cannot run is said now
+        self.compiled: dict[Any, CompiledPlan] = {}
+        self._specialized = functools.lru_cache(_COMPILED)(self._specialize)
+        self._seen: dict[Any, None] = {}
+        self._draws = any(node.op_type in RANDOM for node in self._model.graph.all_nodes())
+        self._static = all(v.shape is not None and v.shape.is_static() for v in inputs)
 
     def run(self, feeds: dict[str, Any], fetches: tuple[str, ...], deadline: float | None) -> dict[str, Any]:
         """As ``Session.run``, with feeds that were checked."""
         if not self._values.keys() >= set(fetches):  # optimised away, but wanted now
             return self._unoptimized().run(feeds, fetches, deadline)
+        compiled = self._compiled_for(feeds, fetches) if self._original is not None else None
+        if compiled is not None:
+            arrays = [np.asarray(feeds[name], order="C") for name in self._in_order(feeds)]
+            return dict(zip(fetches, compiled.run(arrays, deadline), strict=True))
         plan = self._plan(fetches, frozenset(feeds))
         order = sorted(name for name in feeds if name in self._values)
         with np.errstate(all="ignore"):
             results = plan.run([feeds[name] for name in order], deadline)
-        return dict(zip(fetches, _owned(results, feeds.values()), strict=True))
+        return dict(zip(fetches, owned(results, feeds.values()), strict=True))
+
+    def _compiled_for(self, feeds: dict[str, Any], fetches: tuple[str, ...]) -> CompiledPlan | None:
+        """The compiled plan for these shapes, made when they come for the second time."""
+        if any(type(a) is not np.ndarray or a.dtype == object or n not in self._values for n, a in feeds.items()):
+            return None
+        shapes = tuple((name, feeds[name].shape) for name in self._in_order(feeds))
+        key = (fetches, shapes)
+        if not self._static and key not in self._seen:
+            self._seen[key] = None
+            if len(self._seen) > _SEEN:
+                self._seen.pop(next(iter(self._seen)), None)
+            return None
+        try:
+            plan = self._specialized(fetches, shapes)
+        except (MemoryError, ValueError, onnx.shape_inference.InferenceError):
+            return None  # values that do not fit these shapes: the plain kernels say which, and where
+        if fetches == self._outputs and feeds.keys() == set(self._inputs) and not self._draws:
+            with self._lock:
+                while len(self.compiled) >= _COMPILED:
+                    self.compiled.pop(next(iter(self.compiled)))
+                self.compiled[tuple([(feeds[n].shape, feeds[n].dtype) for n in self._inputs])] = plan
+        return plan
+
+    def _in_order(self, feeds: dict[str, Any]) -> list[str]:
+        """The names fed, in one order whatever the caller's: inputs as the graph has them, then the others."""
+        return [*(n for n in self._inputs if n in feeds), *sorted(feeds.keys() - set(self._inputs))]
+
+    def _specialize(self, fetches: tuple[str, ...], shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> CompiledPlan:
+        return specialized(self._model, dict(shapes), fetches)
 
     def _compile(self, fetches: tuple[str, ...], fed: frozenset[str]) -> Plan:
         inputs = [self._values[name] for name in sorted(fed) if name in self._values]
@@ -157,22 +229,3 @@ def _needs_conversion(model: ir.Model) -> bool:
         node.domain == "" and find_kernel(node, imports) is None and not functions.has_body(node, imports[""])
         for node in model.graph.all_nodes()
     )
-
-
-def _owned(results: list[Any], feeds: Iterable[Any]) -> list[Any]:
-    """Results that the caller may keep and change: feeds, views, constants and repeated arrays are copied."""
-    seen: set[int] = set()
-
-    def own(result: Any) -> Any:
-        if isinstance(result, list):  # a sequence
-            return [own(one) for one in result]
-        if isinstance(result, np.ndarray) and (
-            result.base is not None or not result.flags.writeable or id(result) in seen or not result.flags.owndata
-        ):
-            return result.copy()
-        seen.add(id(result))
-        return np.asarray(result) if isinstance(result, np.generic) else result
-
-    for feed in feeds:
-        seen.update(map(id, feed) if isinstance(feed, list) else [id(feed)])
-    return [own(result) for result in results]
