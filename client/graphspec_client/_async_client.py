@@ -31,9 +31,12 @@ class AsyncModel(BaseModel):
     save = awaiting(_requests.save)
     delete = awaiting(_requests.delete)
 
-    async def derive(self, transform: str, *, of: Names, wrt: Names) -> AsyncModel:
+    async def derive(self, transform: str, *, of: Names, wrt: Names, allow_unused: bool = False) -> AsyncModel:
         """A derivative of the graph as a stored graph of its own; arguments as for `Model.derive`."""
-        return AsyncModel(self._client, await self._drive(_derivatives.derive(self, transform, of=of, wrt=wrt)))
+        return AsyncModel(
+            self._client,
+            await self._drive(_derivatives.derive(self, transform, of=of, wrt=wrt, allow_unused=allow_unused)),
+        )
 
 
 class AsyncClient(Transforms, BaseClient):

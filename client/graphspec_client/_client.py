@@ -31,7 +31,7 @@ class Model(BaseModel):
     save = blocking(_requests.save)
     delete = blocking(_requests.delete)
 
-    def derive(self, transform: str, *, of: Names, wrt: Names) -> Model:
+    def derive(self, transform: str, *, of: Names, wrt: Names, allow_unused: bool = False) -> Model:
         """A derivative of the graph as a stored graph of its own.
 
         Args:
@@ -40,8 +40,11 @@ class Model(BaseModel):
                 ``x_tangent``, outputs ``x_grad`` and ``x_hvp``).
             of: What to differentiate.
             wrt: What to differentiate with respect to.
+            allow_unused: Whether the derivative of what does not depend on ``wrt`` is zeros, and not refused.
         """
-        return Model(self._client, self._drive(_derivatives.derive(self, transform, of=of, wrt=wrt)))
+        return Model(
+            self._client, self._drive(_derivatives.derive(self, transform, of=of, wrt=wrt, allow_unused=allow_unused))
+        )
 
 
 class Client(Transforms, BaseClient):

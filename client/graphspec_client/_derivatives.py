@@ -45,11 +45,13 @@ def _ask(
     vectors: Feeds | None,
     parameters: Feeds | None,
     fetches: Names | None,
+    allow_unused: bool,
 ) -> Flow[Reply]:
     body = {
         "of": of if VERBS[verb].scalar else names(of),
         "wrt": names(wrt),
         "fetches": None if fetches is None else names(fetches),
+        "allow_unused": allow_unused or None,
     }
     tensors = {"feeds": feeds, "parameters": parameters, VERBS[verb].vectors or "": vectors}
     return (yield from exchange(f"/v1/graphs/{model.id}/{verb}", body, tensors))
@@ -64,10 +66,11 @@ def products(
     vectors: Feeds | None = None,
     parameters: Feeds | None = None,
     fetches: Names | None = None,
+    allow_unused: bool = False,
 ) -> Flow[Answer]:
     """The answer of a verb that gives arrays by one name."""
     wanted = VERBS[verb].answer
-    reply = yield from _ask(model, verb, feeds, of, wrt, vectors, parameters, fetches)
+    reply = yield from _ask(model, verb, feeds, of, wrt, vectors, parameters, fetches, allow_unused)
     return read(reply, lambda groups: Answer.from_groups(groups, wanted), lambda body: Answer.from_json(body, wanted))
 
 
@@ -79,10 +82,11 @@ def matrices(
     wrt: Names,
     parameters: Feeds | None = None,
     fetches: Names | None = None,
+    allow_unused: bool = False,
 ) -> Flow[Matrices]:
     """The answer of a verb that gives arrays by two names."""
     rows = names(wrt) if VERBS[verb].scalar else names(of)
-    reply = yield from _ask(model, verb, feeds, of, wrt, None, parameters, fetches)
+    reply = yield from _ask(model, verb, feeds, of, wrt, None, parameters, fetches, allow_unused)
     return read(
         reply,
         lambda groups: Matrices.from_groups(groups, verb, rows, names(wrt)),
@@ -98,6 +102,7 @@ def grad(
     wrt: Names,
     parameters: Feeds | None = None,
     fetches: Names | None = None,
+    allow_unused: bool = False,
 ) -> Flow[Answer]:
     """The gradients of one scalar.
 
@@ -107,11 +112,12 @@ def grad(
         wrt: The inputs, parameters or intermediate values to differentiate with respect to.
         parameters: Values that override the graph's parameters in this run.
         fetches: The values wanted beside, in ``.outputs``; by default the outputs.
+        allow_unused: Whether the derivative of what does not depend on ``wrt`` is zeros, and not refused.
 
     Returns:
         The gradients by the names of ``wrt``; ``.outputs`` has the outputs.
     """
-    return products(_model, "grad", feeds, of, wrt, None, parameters, fetches)
+    return products(_model, "grad", feeds, of, wrt, None, parameters, fetches, allow_unused)
 
 
 def value_and_grad(
@@ -143,6 +149,7 @@ def vjp(
     of: Names | None = None,
     parameters: Feeds | None = None,
     fetches: Names | None = None,
+    allow_unused: bool = False,
 ) -> Flow[Answer]:
     """The vector-Jacobian products: for each of ``wrt`` the sum over ``of`` of cotangent times Jacobian.
 
@@ -153,12 +160,13 @@ def vjp(
         of: The values to differentiate; by default those that have a cotangent.
         parameters: Values that override the graph's parameters in this run.
         fetches: The values wanted beside, in ``.outputs``; by default the outputs.
+        allow_unused: Whether the derivative of what does not depend on ``wrt`` is zeros, and not refused.
 
     Returns:
         The products by the names of ``wrt``; ``.outputs`` has the outputs.
     """
     targets = names(of) if of is not None else list(cotangents)
-    return products(_model, "vjp", feeds, targets, wrt, cotangents, parameters, fetches)
+    return products(_model, "vjp", feeds, targets, wrt, cotangents, parameters, fetches, allow_unused)
 
 
 def jvp(
@@ -170,6 +178,7 @@ def jvp(
     wrt: Names | None = None,
     parameters: Feeds | None = None,
     fetches: Names | None = None,
+    allow_unused: bool = False,
 ) -> Flow[Answer]:
     """The Jacobian-vector products: for each of ``of`` the sum over ``wrt`` of Jacobian times tangent.
 
@@ -180,12 +189,13 @@ def jvp(
         wrt: The values to differentiate with respect to; by default those that have a tangent.
         parameters: Values that override the graph's parameters in this run.
         fetches: The values wanted beside, in ``.outputs``; by default the outputs.
+        allow_unused: Whether the derivative of what does not depend on ``wrt`` is zeros, and not refused.
 
     Returns:
         The products by the names of ``of``; ``.outputs`` has the outputs.
     """
     variables = names(wrt) if wrt is not None else list(tangents)
-    return products(_model, "jvp", feeds, of, variables, tangents, parameters, fetches)
+    return products(_model, "jvp", feeds, of, variables, tangents, parameters, fetches, allow_unused)
 
 
 def hvp(
@@ -197,6 +207,7 @@ def hvp(
     wrt: Names | None = None,
     parameters: Feeds | None = None,
     fetches: Names | None = None,
+    allow_unused: bool = False,
 ) -> Flow[Answer]:
     """The product of a scalar's Hessian with a vector, and its gradients.
 
@@ -207,12 +218,13 @@ def hvp(
         wrt: The values to differentiate with respect to; by default those that have a tangent.
         parameters: Values that override the graph's parameters in this run.
         fetches: The values wanted beside, in ``.outputs``; by default the outputs.
+        allow_unused: Whether the derivative of what does not depend on ``wrt`` is zeros, and not refused.
 
     Returns:
         The products by the names of ``wrt``; ``.gradients`` has the gradients, ``.outputs`` the outputs.
     """
     variables = names(wrt) if wrt is not None else list(tangents)
-    return products(_model, "hvp", feeds, of, variables, tangents, parameters, fetches)
+    return products(_model, "hvp", feeds, of, variables, tangents, parameters, fetches, allow_unused)
 
 
 def jacobian(
@@ -223,6 +235,7 @@ def jacobian(
     wrt: Names,
     parameters: Feeds | None = None,
     fetches: Names | None = None,
+    allow_unused: bool = False,
 ) -> Flow[Matrices]:
     """Whole Jacobians.
 
@@ -232,12 +245,13 @@ def jacobian(
         wrt: The inputs, parameters or intermediate values to differentiate with respect to.
         parameters: Values that override the graph's parameters in this run.
         fetches: The values wanted beside, in ``.outputs``; by default the outputs.
+        allow_unused: Whether the derivative of what does not depend on ``wrt`` is zeros, and not refused.
 
     Returns:
         For each ``y`` of ``of`` and each ``x`` of ``wrt`` an array of the shape of ``y`` followed by that of ``x``:
         ``["y"]["x"]``; ``.outputs`` has the outputs.
     """
-    return matrices(_model, "jacobian", feeds, of, wrt, parameters, fetches)
+    return matrices(_model, "jacobian", feeds, of, wrt, parameters, fetches, allow_unused)
 
 
 def hessian(
@@ -248,6 +262,7 @@ def hessian(
     wrt: Names,
     parameters: Feeds | None = None,
     fetches: Names | None = None,
+    allow_unused: bool = False,
 ) -> Flow[Matrices]:
     """The whole Hessian of one scalar.
 
@@ -257,17 +272,19 @@ def hessian(
         wrt: The inputs, parameters or intermediate values to differentiate with respect to.
         parameters: Values that override the graph's parameters in this run.
         fetches: The values wanted beside, in ``.outputs``; by default the outputs.
+        allow_unused: Whether the derivative of what does not depend on ``wrt`` is zeros, and not refused.
 
     Returns:
         For each two of ``wrt`` an array of the shape of the first followed by that of the second: ``["x"]["w"]``;
         ``.outputs`` has the outputs.
     """
-    return matrices(_model, "hessian", feeds, of, wrt, parameters, fetches)
+    return matrices(_model, "hessian", feeds, of, wrt, parameters, fetches, allow_unused)
 
 
-def derive(_model: Stored, transform: str, *, of: Names, wrt: Names) -> Flow[Description]:
+def derive(_model: Stored, transform: str, *, of: Names, wrt: Names, allow_unused: bool = False) -> Flow[Description]:
     """A derivative of the graph as a stored graph of its own."""
     scalar = transform in VERBS and VERBS[transform].scalar
     body: dict[str, Any] = {"transform": transform, "of": of if scalar else names(of), "wrt": names(wrt)}
+    body["allow_unused"] = allow_unused or None
     reply = yield post(f"/v1/graphs/{_model.id}/derive", body)
     return Description.from_json(reply.json())

@@ -222,6 +222,28 @@ def test_refusals_say_what_to_do(client, data, call, error, message):
         call(client, *data)
 
 
+@pytest.mark.parametrize("verb", ["grad", "vjp", "jvp", "hvp", "jacobian", "hessian"])
+def test_zeros_for_what_is_not_used_only_on_request(client, verb):
+    apart = {"dtype": "float64", "shape": [2]}
+    model = client.load({
+        "graphspec": 1, "opset": 21, "inputs": {"x": apart, "u": apart},
+        "nodes": [{"op": "Mul", "inputs": ["x", "x"], "outputs": ["y"]},
+                  {"op": "ReduceSum", "inputs": ["y"], "outputs": ["z"], "attributes": {"keepdims": 0}}],
+        "outputs": ["z"],
+    })  # fmt: skip
+    vectors = {"vjp": {"cotangents": {"z": 2.0}}, "jvp": {"tangents": {"u": [1.0, 2.0]}},
+               "hvp": {"tangents": {"u": [1.0, 2.0]}}}.get(verb, {})  # fmt: skip
+
+    def ask(**options):
+        feeds = {"x": [1.0, 2.0], "u": [3.0, 4.0]}
+        return getattr(model, verb)(feeds, of="z", wrt=["u"], **vectors, **options)
+
+    found = next(iter(ask(allow_unused=True).values()))
+    assert not np.any(found["u"] if isinstance(found, dict) else found)
+    with pytest.raises(NotDifferentiable):
+        ask()
+
+
 def test_many_at_once_on_an_async_client(server, rng):
     x, v = rng.normal(size=(4, 3)), rng.normal(size=3)
     points = rng.normal(size=(8, 3))
