@@ -212,14 +212,8 @@ def test_values_captured_by_subgraphs_are_never_silently_zero(kind: str) -> None
 
 
 REFUSED = {
-    "changes its shape": """g (float[1] x, int64 n) => (float[N] y) {
-        y = Loop (n, , x) <body = b (int64 i, bool d, float[1] s) => (bool e, float[M] t) { e = Identity(d)
-            t = Concat<axis=0>(s, x) }> }""",
     "random numbers": """g (float[3] x, bool c) => (float[3] y) { y = If (c) < then_branch = t () => (float[3] a) {
         r = RandomNormalLike(x)\n a = Mul(x, r) }, else_branch = e () => (float[3] b) { b = Identity(x) }> }""",
-    "Sequence": """g (float[3] x, bool c) => (float[3] y) { z = Sin(x)\n s = SequenceConstruct(x, z)
-        y = If (c) < then_branch = t () => (float[3] a) { i = Constant<value_int=1>()\n a = SequenceAt(s, i) },
-            else_branch = e () => (float[3] b) { b = Identity(x) }> }""",
 }
 
 
@@ -227,14 +221,6 @@ REFUSED = {
 def test_subgraphs_that_cannot_be_differentiated_are_refused(why: str) -> None:
     with pytest.raises(gs.NoGradientRule, match=why):
         gs.vjp(text(REFUSED[why]), ["y"], ["x"])
-
-
-def test_sequences_read_at_a_run_time_position_are_refused() -> None:
-    model = text(
-        "g (float[3] x, int64 i) => (float[3] y) { z = Sin(x)\n s = SequenceConstruct(x, z)\n y = SequenceAt(s, i) }"
-    )
-    with pytest.raises(gs.NoGradientRule, match="Sequence"):
-        gs.vjp(model, ["y"], ["x"])
 
 
 def test_functions_of_the_model_are_differentiated_through() -> None:

@@ -63,21 +63,21 @@ def finish(
     graph.inputs.clear()
     graph.inputs.extend(inputs)
     graph.extend(inner.nodes)
-    _prune(graph)
+    prune(graph)
 
 
-def _prune(graph: ir.Graph) -> None:
+def prune(graph: ir.Graph) -> None:
     """Remove nodes that nothing uses, with the uses that their subgraphs have of others."""
     for node in reversed(list(graph)):
         if any(v.uses() or v.is_graph_output() for v in node.outputs):
             continue
         for attribute in node.attributes.values():
             if attribute.type is ir.AttributeType.GRAPH:
-                _release(attribute.as_graph())
+                release(attribute.as_graph())
         graph.remove(node, safe=True)
 
 
-def _release(graph: ir.Graph) -> None:
+def release(graph: ir.Graph) -> None:
     """End the uses that a graph no longer wanted has of others' values."""
     for node in graph.all_nodes():
         for i in range(len(node.inputs)):
@@ -160,7 +160,7 @@ def settled(op: Builder, parts: Parts) -> tuple[ir.Graph, set[int]]:
                 changing.add(i)
             if kept != now:
                 shapes[i], stable = kept, False
-        _release(trial)
+        release(trial)
         if stable:
             break
     return _typed(op, parts, shapes, names=True), changing

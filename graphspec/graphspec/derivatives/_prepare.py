@@ -57,11 +57,18 @@ def implicit_inputs(node: ir.Node) -> list[ir.Value]:
     """Values of outer graphs that the node's subgraphs use."""
     found: dict[ir.Value, None] = {}
     for graph in subgraphs(node):
-        own = {id(v) for g in (graph, *graph.subgraphs()) for v in _defined_in(g)}
-        for inner in graph.all_nodes():
-            found.update((v, None) for v in inner.inputs if v is not None and id(v) not in own)
-        for g in (graph, *graph.subgraphs()):
-            found.update((v, None) for v in g.outputs if id(v) not in own)
+        found.update((v, None) for v in free_values(graph))
+    return list(found)
+
+
+def free_values(graph: ir.Graph) -> list[ir.Value]:
+    """Values of outer graphs that a subgraph uses, its own subgraphs included."""
+    found: dict[ir.Value, None] = {}
+    own = {id(v) for g in (graph, *graph.subgraphs()) for v in _defined_in(g)}
+    for inner in graph.all_nodes():
+        found.update((v, None) for v in inner.inputs if v is not None and id(v) not in own)
+    for g in (graph, *graph.subgraphs()):
+        found.update((v, None) for v in g.outputs if id(v) not in own)
     return list(found)
 
 
@@ -148,9 +155,16 @@ def is_float(value: ir.Value) -> bool:
     return row is not None and row.is_float
 
 
+def flows(value: ir.Value) -> bool:
+    """Whether derivatives can flow through the value: a floating-point tensor, or a sequence or an optional of such."""
+    if not isinstance(value.type, ir.SequenceType | ir.OptionalType):
+        return is_float(value)
+    return value.dtype is not None and (row := dtypes.BY_ONNX.get(int(value.dtype))) is not None and row.is_float
+
+
 def is_discrete(value: ir.Value) -> bool:
-    """Whether the value is a tensor of integers, booleans or strings: constant almost everywhere."""
-    dtype = value.dtype if isinstance(value.type, ir.TensorType) else None
+    """Whether the value holds integers, booleans or strings: constant almost everywhere."""
+    dtype = value.dtype if isinstance(value.type, ir.TensorType | ir.SequenceType | ir.OptionalType) else None
     return dtype is not None and (dtype.is_integer() or dtype in (ir.DataType.BOOL, ir.DataType.STRING))
 
 

@@ -18,6 +18,7 @@ import onnx_ir as ir
 
 from graphspec.derivatives import _bodies as bodies
 from graphspec.derivatives import _prepare as prepare
+from graphspec.derivatives import sequences
 from graphspec.operators.builder import Builder
 
 Backward = Callable[[ir.Graph, dict[ir.Value, ir.Value], Sequence[ir.Value], Builder], list[ir.Value]]
@@ -32,18 +33,18 @@ def if_vjp(
     wrt = _captured(node, moved, refuse)
     if not wrt:
         return []
-    branches = {}
+    branches, kinds = {}, [sequences.like(op, v) for v in wrt]
     for name in ("then_branch", "else_branch"):
         copy = bodies.copied(op, node.attributes[name].as_graph())
         _refuse_random(copy, wrt[0], refuse)
         inner = bodies.builder(op)
         seeds: dict[ir.Value, ir.Value] = {}
         for y, dY in zip(copy.outputs, dYs, strict=False):
-            if dY is not None and prepare.is_float(y):
-                bodies.add_seed(inner, seeds, y, bodies.handed_in(inner, dY, y))
-        bodies.finish(copy, [], inner, backward(copy, seeds, wrt, inner), wrt)
+            if dY is not None and prepare.flows(y):
+                sequences.add_seed(inner, seeds, y, bodies.handed_in(inner, dY, sequences.like(op, y)))
+        bodies.finish(copy, [], inner, backward(copy, seeds, wrt, inner), kinds)
         branches[name] = ir.AttrGraph(name, copy)
-    return list(zip(wrt, bodies.emit(op, "If", [node.inputs[0]], branches, wrt), strict=True))
+    return list(zip(wrt, bodies.emit(op, "If", [node.inputs[0]], branches, kinds), strict=True))
 
 
 def loop_vjp(
@@ -62,13 +63,13 @@ def loop_vjp(
     states, elements = inputs[parts.lead : parts.lead + parts.states], inputs[parts.lead + parts.states :]
     after, ys = copy.outputs[parts.skip : parts.skip + parts.states], list(copy.outputs[parts.skip + parts.states :])
 
-    on_way = {*captured, *(v for v, o in zip(inputs, parts.outer, strict=True) if o in moved and prepare.is_float(v))}
+    on_way = {*captured, *(v for v, o in zip(inputs, parts.outer, strict=True) if o in moved and prepare.flows(v))}
     while True:
         reached = prepare.reachable(copy, list(on_way))
         more = {s for s, t in zip(states, after, strict=True) if s not in on_way and t in reached}
         for state in more:
             _check_type(state, refuse, of=first)
-        more = {s for s in more if prepare.is_float(s)}
+        more = {s for s in more if prepare.flows(s)}
         if not more:
             break
         on_way |= more
@@ -76,11 +77,14 @@ def loop_vjp(
     scanned = [x for x in elements if x in on_way]
 
     inner = bodies.builder(op)
-    carried = [bodies.like(op, v) for v in (*active, *captured)]
+    carried = [sequences.like(op, v) for v in (*active, *captured)]
     seeds: dict[ir.Value, ir.Value] = {}
+    for c, so_far in zip(captured, carried[len(active) :], strict=True):
+        if not prepare.is_float(c):
+            seeds[c] = so_far
     for state, then in zip(states, after, strict=True):
         if state in on_way:
-            bodies.add_seed(inner, seeds, then, carried[active.index(state)])
+            sequences.add_seed(inner, seeds, then, carried[active.index(state)])
     dys: list[tuple[int, ir.Value]] = []
     for k, y in enumerate(ys):
         if parts.states + k < len(dYs) and dYs[parts.states + k] is not None and prepare.is_float(y):
@@ -89,22 +93,25 @@ def loop_vjp(
             dys.append((k, dy))
     found = backward(copy, seeds, [*active, *scanned, *captured], inner)
     last = len(active) + len(scanned)
-    sums = [inner.Add(so_far, g) for so_far, g in zip(carried[len(active) :], found[last:], strict=True)]
+    sums = [inner.Add(so_far, g) if prepare.is_float(c) else g
+            for c, so_far, g in zip(captured, carried[len(active) :], found[last:], strict=True)]  # fmt: skip
     bodies.finish(copy, inputs, inner, [*found[: len(active)], *sums, *found[len(active) : last]],
-                  [*active, *captured, *scanned])  # fmt: skip
+                  [*carried, *scanned])  # fmt: skip
 
     used = [i for i, v in enumerate(inputs) if v.uses()]
     for i in used + [inputs.index(s) for s in active]:
-        if i in changing or not isinstance(inputs[i].type, ir.TensorType):
+        if i in changing and not parts.is_loop:
             raise refuse(first, f"its state {node.attributes['body'].as_graph().inputs[i].name!r} changes its shape "
-                         "from step to step, or is no tensor")  # fmt: skip
+                         "from step to step")  # fmt: skip
     initial = [parts.outer[inputs.index(s)] for s in active]
-    starts = [dYs[states.index(s)] or op.zeros_like(_present(o)) for s, o in zip(active, initial, strict=True)] + [
-        op.zeros_like(c) for c in captured
-    ]
-    emit = _reverse_loop if parts.is_loop else _reverse_scan
+    starts = [dYs[states.index(s)] or _no_cotangent(op, node, inputs, states, s, changing, _present(o))
+              for s, o in zip(active, initial, strict=True)] + [sequences.zeros(op, c) for c in captured]  # fmt: skip
     dy_pairs = [(k, dy, _present(dYs[parts.states + k])) for k, dy in dys]
-    results = emit(op, parts, copy, inputs, used, carried, starts, dy_pairs, scanned)
+    if parts.is_loop:
+        again = [i for i in used if i in changing or not isinstance(inputs[i].type, ir.TensorType)]
+        results = _reverse_loop(op, parts, copy, inputs, used, carried, starts, dy_pairs, again)
+    else:
+        results = _reverse_scan(op, parts, copy, inputs, used, carried, starts, dy_pairs, scanned)
     pairs = zip([*initial, *captured, *(parts.outer[inputs.index(x)] for x in scanned)], results, strict=True)
     return [(_present(value), dX) for value, dX in pairs if value in moved]
 
@@ -156,16 +163,32 @@ def _shapeless(value: ir.Value) -> ir.Value:
     return value
 
 
+def _no_cotangent(
+    op: Builder, node: ir.Node, inputs: list[ir.Value], states: list[ir.Value], state: ir.Value, changing: set[int],
+    initial: ir.Value,
+) -> ir.Value:  # fmt: skip
+    """The cotangent of what a state ends as, where nothing asks for it: of its length and shape at the end."""
+    if inputs.index(state) not in changing and prepare.is_float(state):
+        return op.zeros_like(initial)
+    final = node.outputs[states.index(state)]
+    final.name = final.name or op.fresh(f"{state.name}_final")
+    final.type = final.type or state.type
+    return sequences.zeros(op, final)
+
+
 def _reverse_loop(
     op: Builder, parts: bodies.Parts, copy: ir.Graph, inputs: list[ir.Value], used: list[int],
     carried: list[ir.Value], starts: list[ir.Value], dys: list[tuple[int, ir.Value, ir.Value]],
-    scanned: list[ir.Value],
+    again: list[int],
 ) -> list[ir.Value]:  # fmt: skip
-    """A Loop that counts as many steps as there were, and gathers what belongs to each, the last one first."""
-    assert not scanned
+    """A Loop that counts as many steps as there were, and gathers what belongs to each, the last one first.
+
+    The states ``again``, which cannot be stacked, are computed again for each step, from the first step on.
+    """
     trips = op.Size(bodies.saved(op, parts, 0, inputs[0]))
     last = op.Sub(trips, op.const(1, "int64"))
-    rows = [(inputs[i], bodies.saved(op, parts, i, inputs[i])) for i in used] + [(dy, dY) for _, dy, dY in dys]
+    rows = [(inputs[i], bodies.saved(op, parts, i, inputs[i])) for i in used if i not in again]
+    rows += [(dy, dY) for _, dy, dY in dys]
     head = bodies.builder(op)
     count, going = bodies.like(op, inputs[0]), bodies.like(op, inputs[1])
     step = head.Sub(last, count)
@@ -173,8 +196,12 @@ def _reverse_loop(
         row = head.Gather(outside, step, axis=0)
         row.type, row.shape = inside.type, inside.shape
         inside.replace_all_uses_with(row, replace_graph_outputs=True)
+    if again:
+        replayed = _replayed(head, parts, step, [inputs[i] for i in range(parts.lead, parts.lead + parts.states)])
+        for i in again:
+            inputs[i].replace_all_uses_with(replayed[i - parts.lead], replace_graph_outputs=True)
     proceed = head.Identity(going)
-    if rows and len(copy):
+    if (rows or again) and len(copy):
         copy.insert_before(copy[0], head.nodes)
     else:
         copy.extend(head.nodes)
@@ -184,16 +211,25 @@ def _reverse_loop(
     return bodies.emit(op, "Loop", [trips, None, *starts], {"body": ir.AttrGraph("body", copy)}, carried)
 
 
+def _replayed(op: Builder, parts: bodies.Parts, step: ir.Value, like: list[ir.Value]) -> list[ir.Value]:
+    """The states before a step, by a Loop of that many steps: its condition held, or the step would not be there."""
+    body = bodies.copied(op, parts.body)
+    del body.outputs[parts.skip + parts.states :]
+    bodies.prune(body)
+    states = [_present(v) for v in parts.outer[parts.lead : parts.lead + parts.states]]
+    return bodies.emit(op, "Loop", [step, None, *states], {"body": ir.AttrGraph("body", body)}, like)
+
+
 def _captured(node: ir.Node, moved: set[ir.Value], refuse: Refuse) -> list[ir.Value]:
     """The captured values on the way that cotangents go to."""
     values = [v for v in prepare.implicit_inputs(node) if v in moved]
     for value in values:
         _check_type(value, refuse)
-    return [v for v in values if prepare.is_float(v)]
+    return [v for v in values if prepare.flows(v)]
 
 
 def _check_type(value: ir.Value, refuse: Refuse, of: ir.Value | None = None) -> None:
-    if not prepare.is_float(value) and not prepare.is_discrete(value):
+    if not prepare.flows(value) and not prepare.is_discrete(value):
         raise refuse(of or value, f"values of type {value.type} have no derivative yet")
 
 
@@ -209,5 +245,10 @@ def _present(value: ir.Value | None) -> ir.Value:
     return value
 
 
-RULES: dict[str, Callable[..., Any]] = {"If": if_vjp, "Loop": loop_vjp, "Scan": loop_vjp}
+RULES: dict[str, Callable[..., Any]] = {
+    "If": if_vjp,
+    "Loop": loop_vjp,
+    "Scan": loop_vjp,
+    "SequenceMap": sequences.map_vjp,
+}
 """Rules of the operators of ai.onnx with graph attributes; each gives pairs of an input, or captured value, and dX."""

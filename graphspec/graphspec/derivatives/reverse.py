@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from graphspec.derivatives import _prepare as prepare
-from graphspec.derivatives import control_flow
+from graphspec.derivatives import control_flow, sequences
 from graphspec.derivatives._refusals import located, no_rule
 from graphspec.errors import NoGradientRule
 from graphspec.operators import registry
@@ -19,7 +19,7 @@ from graphspec.operators.attributes import attributes_of
 from graphspec.operators.builder import Builder
 from graphspec.operators.registry import ZERO, Operator, Zero
 
-Cotangents = dict[ir.Value, list[ir.Value]]
+Cotangents = dict[ir.Value, list[sequences.Part]]
 
 
 def backward(graph: ir.Graph, seeds: dict[ir.Value, ir.Value], wrt: Sequence[ir.Value], op: Builder) -> list[ir.Value]:
@@ -52,23 +52,27 @@ def backward(graph: ir.Graph, seeds: dict[ir.Value, ir.Value], wrt: Sequence[ir.
             raise located(error, graph, node, wrt, list(seeds)) from error
         for value, dX in pulled:
             cotangents.setdefault(value, []).append(dX)
-    return [_total(op, cotangents.get(v), v) or op.zeros_like(v) for v in wrt]
+    return [_total(op, cotangents.get(v), v) or sequences.zeros(op, v) for v in wrt]
 
 
-def _total(op: Builder, parts: list[ir.Value] | None, value: ir.Value) -> ir.Value | None:
+def _total(op: Builder, parts: list[sequences.Part] | None, value: ir.Value) -> ir.Value | None:
     """The sum of a value's cotangents, kept so that it is emitted once."""
     if not parts:
         return None
-    if len(parts) > 1:
+    if not prepare.is_float(value):
+        parts[:] = [sequences.total(op, parts, value)]
+    elif len(parts) > 1:
         total = op.Add(*parts) if len(parts) == 2 else op.Sum(*parts)
         total.shape = value.shape if value.shape is not None else total.shape
         parts[:] = [total]
-    return parts[0]
+    (only,) = parts
+    assert isinstance(only, ir.Value)
+    return only
 
 
 def _pull(
     op: Builder, graph: ir.Graph, node: ir.Node, dYs: list[ir.Value | None], moved: set[ir.Value]
-) -> list[tuple[ir.Value, ir.Value]]:
+) -> sequences.Pulled:
     """The cotangents that one node hands to its inputs."""
     entry = registry.find(node.op_type, node.domain, graph.opset_imports.get(node.domain, 0))
     if entry is not None and entry.rule is ZERO:
@@ -82,12 +86,15 @@ def _pull(
             return no_rule(node, graph, [*node.inputs, *prepare.implicit_inputs(node)].index(value), why)
 
         return list(control_flow.RULES[node.op_type](op, node, dYs, moved, backward, refuse))
+    if sequences.is_plumbing(node):
+        assert dYs[0] is not None
+        return sequences.vjp(op, node, dYs[0], moved)
     if entry is None or entry.rule is None or isinstance(entry.rule, Zero):
         raise no_rule(node, graph, first, "the operator has no derivative rule yet")
     if prepare.implicit_inputs(node):
         raise no_rule(node, graph, first, "values used inside its subgraphs have no derivative rule yet")
     results = _call(op, graph, entry, node, dYs, first)
-    pulled = []
+    pulled: sequences.Pulled = []
     for i, (value, dX) in enumerate(zip(node.inputs, results, strict=True)):
         if value is None or value not in moved or dX is ZERO or prepare.is_discrete(value):
             continue

@@ -42,8 +42,8 @@ class Operator:
         rule: The vjp rule, ``ZERO``, or ``None`` for "not yet" (or "through the function body").
         all_outputs: The rule takes tuples of cotangents and outputs, not those of the first output alone.
         attributes: Keyword-only arguments of the kernel with their defaults.
-        through_subgraphs: The derivative is that of the operator's subgraphs, or of a subgraph that replaces it:
-            the transforms make it, without a rule here.
+        through_subgraphs: The derivative is that of the operator's subgraphs, or of a subgraph that replaces it, or of
+            the tensors that it moves into and out of sequences: the transforms make it, without a rule here.
         wants_outputs: The kernel takes ``outputs``, the number of outputs the node asks for.
         domains: Open interval to sample each floating input from in tests.
     """

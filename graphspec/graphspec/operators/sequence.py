@@ -11,25 +11,25 @@ from graphspec.operators._types import Array
 from graphspec.operators.registry import ZERO, operator
 
 
-@operator("SequenceEmpty", since=11)
+@operator("SequenceEmpty", since=11, rule=ZERO)
 def sequence_empty(*, dtype: int | None = None) -> list[Array]:
     """A sequence of nothing."""
     return []
 
 
-@operator("SequenceConstruct", since=11)
+@operator("SequenceConstruct", since=11, through_subgraphs=True)
 def sequence_construct(*inputs: Array) -> list[Array]:
     """The inputs as a sequence."""
     return list(inputs)
 
 
-@operator("SequenceAt", since=11)
+@operator("SequenceAt", since=11, through_subgraphs=True)
 def sequence_at(input_sequence: list[Array], position: Array) -> Array:
     """One tensor of a sequence; positions count from the back when negative."""
     return input_sequence[_position(position, len(input_sequence))]
 
 
-@operator("SequenceInsert", since=11)
+@operator("SequenceInsert", since=11, through_subgraphs=True)
 def sequence_insert(input_sequence: list[Array], tensor: Array, position: Array | None = None) -> list[Array]:
     """A sequence with a tensor put in before a position, at its end by default."""
     n = len(input_sequence)
@@ -37,7 +37,7 @@ def sequence_insert(input_sequence: list[Array], tensor: Array, position: Array 
     return [*input_sequence[:at], tensor, *input_sequence[at:]]
 
 
-@operator("SequenceErase", since=11)
+@operator("SequenceErase", since=11, through_subgraphs=True)
 def sequence_erase(input_sequence: list[Array], position: Array | None = None) -> list[Array]:
     """A sequence without the tensor at a position, without its last one by default."""
     n = len(input_sequence)
@@ -59,7 +59,7 @@ def sequence_length(input_sequence: list[Array]) -> Array:
     return np.array(len(input_sequence), dtype=np.int64)
 
 
-@operator("SequenceMap", since=17)
+@operator("SequenceMap", since=17, through_subgraphs=True)
 def sequence_map(
     input_sequence: list[Array], *additional_inputs: Any, body: Callable[..., list[Any]], outputs: int
 ) -> tuple[list[Any], ...]:
@@ -74,7 +74,7 @@ def sequence_map(
     return tuple([result[k] for result in results] for k in range(outputs))
 
 
-@operator("SplitToSequence", since=11)
+@operator("SplitToSequence", since=11, through_subgraphs=True)
 def split_to_sequence(input: Array, split: Array | None = None, *, axis: int = 0, keepdims: int = 1) -> list[Array]:
     """Stretches of input along an axis as a sequence.
 
@@ -98,7 +98,7 @@ def split_to_sequence(input: Array, split: Array | None = None, *, axis: int = 0
     return list(np.split(input, ends, axis=axis))
 
 
-@operator("ConcatFromSequence", since=11)
+@operator("ConcatFromSequence", since=11, through_subgraphs=True)
 def concat_from_sequence(input_sequence: list[Array], *, axis: int, new_axis: int = 0) -> Array:
     """The tensors of a sequence side by side along an axis, a new one if new_axis."""
     if not input_sequence:
@@ -106,7 +106,7 @@ def concat_from_sequence(input_sequence: list[Array], *, axis: int, new_axis: in
     return np.stack(input_sequence, axis) if new_axis else np.concatenate(input_sequence, axis)
 
 
-@operator("Optional", since=15)
+@operator("Optional", since=15, through_subgraphs=True)
 def optional(input: Any = None, *, type: Any = None) -> Any:
     """An optional value that holds the input, or nothing."""
     return input
@@ -118,7 +118,7 @@ def optional_has_element(input: Any = None) -> Array:
     return np.array(input is not None)
 
 
-@operator("OptionalGetElement", since=15)
+@operator("OptionalGetElement", since=15, through_subgraphs=True)
 def optional_get_element(input: Any) -> Any:
     """The value that an optional holds."""
     if input is None:

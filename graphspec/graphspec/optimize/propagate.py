@@ -115,6 +115,8 @@ def infer_outputs(node: ir.Node, opset_imports: dict[str, int], ir_version: int)
             continue
         output.type = known.type
         output.shape = merged(output.shape, known.shape)
+        if node.op_type in ("Loop", "If") and not isinstance(known.type, ir.TensorType):
+            output.shape = None  # inference goes by the first step, or branch; others may put in other shapes
     _type_by_subgraph(node)
 
 
