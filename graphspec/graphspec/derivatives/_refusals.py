@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from graphspec.derivatives import _prepare as prepare
 from graphspec.errors import NoGradientRule, NotDifferentiable
+from graphspec.operators import registry
 
 # Nodes named at either end of a long way; what lies between is counted.
 _ENDS = 3
@@ -44,6 +45,11 @@ def located(
         first = error.problems[0]
     entered = [v for v in inputs if v is not None and v in moved]
     named = [v for v in entered if v.name == first.input]
+    source = _untyped_since(named[0], moved) if named and named[0].type is None else None
+    if source is not None and source.graph is graph and not _is_known(source, graph):
+        # The type is unknown because an operator before is: that one is the reason.
+        i = next(k for k, v in enumerate(source.inputs) if v is not None and v in moved)
+        return located(no_rule(source, graph, i, "the operator has no derivative rule yet"), graph, source, wrt, of)
     start, before = _way(graph, wrt, (named or entered)[:1])
     _, after = _way(graph, node.outputs, of)
     end = next((v.name for v in of if not after or v in after[-1].outputs), "")
@@ -53,6 +59,21 @@ def located(
     route = " → ".join([start, *_shortened(before), here, *_shortened(after), end or ""])
     message = first.message.split(_MARK)[0] + _MARK + route + "."
     return NoGradientRule(problems=[dataclasses.replace(first, message=message, route=route)], message=message)
+
+
+def _untyped_since(value: ir.Value, moved: set[ir.Value]) -> ir.Node | None:
+    """The first node on the way to a value without type whose own inputs have types."""
+    node = value.producer()
+    while node is not None:
+        before = next((v for v in node.inputs if v is not None and v.type is None and v in moved), None)
+        if before is None or before.producer() is None:
+            return node
+        node = before.producer()
+    return None
+
+
+def _is_known(node: ir.Node, graph: ir.Graph) -> bool:
+    return registry.find(node.op_type, node.domain, graph.opset_imports.get(node.domain, 0)) is not None
 
 
 _MARK = " The way there: "

@@ -18,9 +18,12 @@ def merge_biases(model: ir.Model) -> None:
             matmul = None if product is None else product.producer()
             if product is None or bias is None or matmul is None or not _is(matmul, "MatMul"):
                 continue
+            if matmul.metadata_props != node.metadata_props:  # one is computed anew, the other is not
+                continue
             if not _used_once(product) or not _is_biased_product(product, matmul, bias, node.outputs[0]):
                 continue
             gemm = ir.Node("", "Gemm", [*matmul.inputs, bias], num_outputs=1, name=matmul.name)
+            gemm.metadata_props.update(node.metadata_props)
             _put(graph, gemm, node)
             graph.remove(matmul, safe=True)
             break
