@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from graphspec import GraphSpecError
-from graphspec_server import wire, wire_v2
+from graphspec_server import wire, wire_umbridge, wire_v2
 from graphspec_server.dataplane import DataPlane, create_data_plane
 from graphspec_server.errors import failure_of, routing_failure
 from graphspec_server.middleware import Door
-from graphspec_server.routes import v1, v2
+from graphspec_server.routes import umbridge, v1, v2
 from graphspec_server.routes._answers import failure_answer
 from graphspec_server.routes._media import ONNX, TEXT
 from graphspec_server.routes._openapi import Route, add_routes
@@ -60,6 +60,19 @@ ROUTES = (
     Route("POST", "/v2/repository/index", v2.index, wire_v2.IndexRequest),
     Route("POST", "/v2/repository/models/{model}/load", v2.load, wire_v2.LoadRequest),
     Route("POST", "/v2/repository/models/{model}/unload", v2.unload, wire_v2.UnloadRequest),
+    Route("GET", "/umbridge/{model}/Info", umbridge.info, None, wire_umbridge.Info),
+    *(
+        Route("POST", f"/umbridge/{{model}}/{word}", endpoint, takes, gives)
+        for word, endpoint, takes, gives in (
+            ("ModelInfo", umbridge.model_info, wire_umbridge.SizesRequest, wire_umbridge.ModelInfo),
+            ("InputSizes", umbridge.input_sizes, wire_umbridge.SizesRequest, wire_umbridge.InputSizes),
+            ("OutputSizes", umbridge.output_sizes, wire_umbridge.SizesRequest, wire_umbridge.OutputSizes),
+            ("Evaluate", umbridge.evaluate, wire_umbridge.EvaluateRequest, wire_umbridge.Output),
+            ("Gradient", umbridge.gradient, wire_umbridge.GradientRequest, wire_umbridge.Output),
+            ("ApplyJacobian", umbridge.apply_jacobian, wire_umbridge.ApplyJacobianRequest, wire_umbridge.Output),
+            ("ApplyHessian", umbridge.apply_hessian, wire_umbridge.ApplyHessianRequest, wire_umbridge.Output),
+        )
+    ),
 )
 
 

@@ -16,7 +16,16 @@ import onnx
 import onnx_ir as ir
 
 import graphspec as gs
-from graphspec import FeedError, GraphSpecError, LoadError, Problem, Report, ValueInfo
+from graphspec import (
+    DifferentiationError,
+    FeedError,
+    GraphSpecError,
+    LoadError,
+    Problem,
+    Report,
+    UnsupportedError,
+    ValueInfo,
+)
 from graphspec_server import wire
 from graphspec_server._text import pointer
 from graphspec_server.codec import decode_tensors
@@ -25,7 +34,7 @@ from graphspec_server.executor import Arrays, Executor, Feeds, Graph, Transform,
 from graphspec_server.executor.in_process import BoundedPool, InProcessExecutor
 from graphspec_server.executor.sessions import derived
 from graphspec_server.memory import check_memory
-from graphspec_server.models import Model, Models, Signature, check_name
+from graphspec_server.models import Model, Models, Signature, check_name, free_name, is_float
 from graphspec_server.records import Record, record_of
 from graphspec_server.repository import DirectoryRepository, Repository
 from graphspec_server.settings import Settings
@@ -55,6 +64,7 @@ class DataPlane:
         self.statistics = Statistics()
         # Content never changes under an id, so what is known of it may be kept; that it is still there is asked.
         self._record = functools.lru_cache(maxsize=256)(self._read_record)
+        self._differentiable = functools.lru_cache(maxsize=256)(self._try_derivatives)
 
     def close(self) -> None:
         """Forget the work that waits, and hold no threads."""
@@ -175,11 +185,62 @@ class DataPlane:
             )
         vectors = {value: values[name] for name, value in signature.vectors.items()}
         own = {name: array for name, array in values.items() if name not in signature.vectors}
-        check_memory(record, own, self._max_run_bytes)
         fetches = tuple(name for name in outputs if name not in signature.derivatives)
-        work = Work(model.transform, signature.of, signature.wrt, fetches)
-        feeds = Feeds(own, vectors, seed, self._max_run_bytes)
-        return await self._executor.submit(Graph(model.graph_id, lambda: self._load(model.graph_id)), work, feeds)
+        work = Work(model.transform, signature.of, signature.wrt, fetches, signature.allow_unused)
+        return await self.run_work(model.graph_id, record, work, own, vectors, seed)
+
+    async def run_work(
+        self,
+        graph_id: str,
+        record: Record,
+        work: Work,
+        values: Mapping[str, np.ndarray],
+        vectors: Mapping[str, np.ndarray] | None = None,
+        seed: int | None = None,
+    ) -> Arrays:
+        """Run a stored graph on arrays."""
+        check_memory(record, values, self._max_run_bytes)
+        feeds = Feeds(values, vectors or {}, seed, self._max_run_bytes)
+        return await self._executor.submit(Graph(graph_id, lambda: self._load(graph_id)), work, feeds)
+
+    async def second_order(
+        self,
+        graph_id: str,
+        record: Record,
+        names: tuple[str, str, str],
+        values: Mapping[str, np.ndarray],
+        cotangent: np.ndarray,
+        tangent: np.ndarray,
+    ) -> np.ndarray:
+        """The derivative of a vector-Jacobian product along a tangent: ∂/∂along [cotangent · ∂of/∂wrt] · tangent.
+
+        Args:
+            graph_id: A stored graph.
+            record: What is known of it.
+            names: ``of``, ``wrt`` and ``along``.
+            values: The inputs.
+            cotangent: Of the shape of ``of``.
+            tangent: Of the shape of ``along``.
+        """
+        of, wrt, along = names
+        # The product's own names, under which it is differentiated again; no value of the graph may have them.
+        seed, product = (free_name(name, record.values) for name in ("second.seed", "second.product"))
+
+        def first() -> ir.Model:
+            model = gs.vjp(self._load(graph_id), [of], [wrt], allow_unused=True)
+            model.graph.inputs[-1].name, model.graph.outputs[-1].name = seed, product
+            return model
+
+        check_memory(record, values, self._max_run_bytes)
+        graph = Graph(f"{graph_id} {[of, wrt]}", first)
+        work = Work("jvp", (product,), (along,), (), allow_unused=True)
+        feeds = Feeds({**values, seed: cotangent}, {along: tangent}, None, self._max_run_bytes)
+        arrays = await self._executor.submit(graph, work, feeds)
+        return arrays.derivatives["jvp"][product]  # type: ignore[no-any-return]
+
+    async def differentiable(self, graph_id: str) -> tuple[bool, bool]:
+        """Whether a graph has derivatives of first order, and of second; all float outputs, by all float inputs."""
+        return await self.call(lambda: self._differentiable(graph_id))
 
     async def load_model(self, name: str, files: Mapping[str, bytes], graphs: Mapping[str, str]) -> None:
         """Give a name to graphs, by version: to ONNX that comes with the request, and to graphs that are stored."""
@@ -236,6 +297,23 @@ class DataPlane:
         """The record of a graph that is still stored."""
         self._repository.check(graph_id)
         return self._record(graph_id)
+
+    def _try_derivatives(self, graph_id: str) -> tuple[bool, bool]:
+        record = self._known(graph_id)
+        wrt = [name for name, info in record.inputs.items() if is_float(info)]
+        of = [name for name in record.outputs if name in record.values and is_float(record.values[name])]
+        if not of or not wrt:
+            return False, False
+        try:
+            first = gs.vjp(self._load(graph_id), of, wrt, allow_unused=True)
+        except (DifferentiationError, UnsupportedError):
+            return False, False
+        try:
+            products = [value.name or "" for value in list(first.graph.outputs)[-len(wrt) :]]
+            gs.jvp(first, products, wrt, allow_unused=True)
+        except (DifferentiationError, UnsupportedError):
+            return True, False
+        return True, True
 
     def _read_record(self, graph_id: str) -> Record:
         data = self._repository.record(graph_id)

@@ -73,6 +73,7 @@ class Signature:
         outputs: What it gives, in order.
         vectors: For each cotangent or tangent among the inputs the value that it belongs to.
         derivatives: For each derivative among the outputs its group in the executor's answer, and its name there.
+        allow_unused: Whether what is not connected has derivatives of zero: when nobody chose it.
     """
 
     of: tuple[str, ...]
@@ -82,6 +83,7 @@ class Signature:
     outputs: Mapping[str, ValueInfo]
     vectors: Mapping[str, str]
     derivatives: Mapping[str, tuple[str, str]]
+    allow_unused: bool
 
     def pick(self, arrays: Arrays, name: str) -> np.ndarray:
         """An output out of the executor's answer."""
@@ -224,16 +226,16 @@ def signature(record: Record, transform: Transform, of: Any = None, wrt: Any = N
     if transform == "run":
         if of is not None or wrt is not None:
             raise RequestError("Only derivatives have 'of' and 'wrt'.", code="invalid-field", path="/parameters")
-        return Signature((), (), inputs, record.parameters, outputs, {}, {})
+        return Signature((), (), inputs, record.parameters, outputs, {}, {}, False)
     sources = tuple(of) if of is not None else _default_of(record, outputs, transform)
-    targets = tuple(wrt) if wrt is not None else tuple(name for name, info in inputs.items() if _is_float(info))
+    targets = tuple(wrt) if wrt is not None else tuple(name for name, info in inputs.items() if is_float(info))
     if not targets:
         raise NotDifferentiable("The model has no floating-point input.", code="no-wrt", hint="Name parameters in wrt.")
     for name in (*sources, *targets):
         if name not in record.values:
             hint = nearest(name, record.values)
             raise NotDifferentiable(f"The model has no value {name!r}.", code="unknown-name", hint=hint)
-        if record.values[name].dtype is not None and not _is_float(record.values[name]):
+        if record.values[name].dtype is not None and not is_float(record.values[name]):
             reason = f"{name!r} is not floating point, so there is no derivative of it or with respect to it."
             raise NotDifferentiable(reason, code="not-float", found=record.values[name].dtype)
     if transform in _SCALAR and len(sources) != 1:
@@ -246,17 +248,18 @@ def signature(record: Record, transform: Transform, of: Any = None, wrt: Any = N
     if transform in _VECTORS:
         word, role = _VECTORS[transform]
         for name in names[role]:
-            vector = _free(f"{name}_{word}", inputs)
+            vector = free_name(f"{name}_{word}", inputs)
             inputs[vector], vectors[vector] = record.values[name], name
     for word, role, group in _DERIVATIVES[transform]:
         for name in names[role]:
-            output = _free(f"{name}_{word}", outputs)
+            output = free_name(f"{name}_{word}", outputs)
             outputs[output], derivatives[output] = record.values[name], (group, name)
-    return Signature(sources, targets, inputs, record.parameters, outputs, vectors, derivatives)
+    unused = of is None and wrt is None
+    return Signature(sources, targets, inputs, record.parameters, outputs, vectors, derivatives, unused)
 
 
 def _default_of(record: Record, outputs: Mapping[str, ValueInfo], transform: Transform) -> tuple[str, ...]:
-    floats = [name for name, info in outputs.items() if _is_float(info)]
+    floats = [name for name, info in outputs.items() if is_float(info)]
     if transform not in _SCALAR:
         if not floats:
             raise NotDifferentiable("The model has no floating-point output.", code="no-of")
@@ -271,11 +274,12 @@ def _default_of(record: Record, outputs: Mapping[str, ValueInfo], transform: Tra
     return tuple(scalars)
 
 
-def _is_float(info: ValueInfo) -> bool:
+def is_float(info: ValueInfo) -> bool:
+    """Whether a value can be differentiated."""
     return info.dtype in dtypes.BY_NAME and dtypes.BY_NAME[info.dtype].is_float
 
 
-def _free(name: str, taken: Mapping[str, Any]) -> str:
+def free_name(name: str, taken: Mapping[str, Any]) -> str:
     """The name, with a number behind it where it is taken."""
     if name not in taken:
         return name

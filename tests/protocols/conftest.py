@@ -25,6 +25,13 @@ GRAPHS = {
         xy = Mul(x, y)  z = Add(xy, two)  r = Relu(z)  loss = ReduceSum<keepdims=0>(r) }""",
     "affine": """affine (double[3] x) => (double[2] y)
         <double[2, 3] A = {1.5, -2.0, 0.5, 3.0, 0.25, -1.0}> { y = MatMul(A, x) }""",
+    # a scalar and a vector, of second order in both inputs and mixed
+    "posterior": """posterior (double[3] x, double[1] s) => (double[1] density, double[3] cubes)
+        <double minus = {-0.5}> {
+        xx = Mul(x, x)  r = ReduceSum<keepdims=1>(xx)  rr = Mul(r, r)  half = Mul(rr, minus)  e = Exp(s)
+        density = Mul(half, e)  xxx = Mul(xx, x)  cubes = Mul(s, xxx) }""",
+    "positive": """positive (float[3] x) => (float[k] y) <float zero = {0.0}> {
+        which = Greater(x, zero)  y = Compress<axis=0>(x, which) }""",
     "strings": "strings (string[n] a, string[n] b) => (string[n] c) { c = StringConcat(a, b) }",
     "nan": "nan (float[n] x) => (float[n] y, float[n] z) { y = Log(x)  z = Neg(x) }",
     "half": "half (float16[n] x) => (float16[n] y) { y = Add(x, x) }",
@@ -79,6 +86,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             assert answer.status_code == 200, answer.text
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def plain(running: Running) -> Iterator[httpx.Client]:
+    """A client that sends what it is told."""
+    with httpx.Client(base_url=running.url) as client:
+        yield client
 
 
 @pytest.fixture

@@ -222,12 +222,6 @@ GETS = {
 }
 
 
-@pytest.fixture(scope="module")
-def client(running):
-    with httpx.Client(base_url=running.url) as client:
-        yield client
-
-
 def check(answer: httpx.Response, status: int, said: str) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert list(answer.json()) == ["error"]
@@ -236,22 +230,22 @@ def check(answer: httpx.Response, status: int, said: str) -> None:
 
 
 @pytest.mark.parametrize(("model", "body", "status", "said"), INFER.values(), ids=INFER)
-def test_inference(client, model, body, status, said):
+def test_inference(plain, model, body, status, said):
     content, headers = body if isinstance(body, tuple) else (body, {})
-    check(client.post(f"{MODELS}{model}/infer", content=content, headers=headers), status, said)
+    check(plain.post(f"{MODELS}{model}/infer", content=content, headers=headers), status, said)
 
 
 @pytest.mark.parametrize(("path", "body", "status", "said"), OTHERS.values(), ids=OTHERS)
-def test_repository(client, path, body, status, said):
-    check(client.post(path, content=body), status, said)
+def test_repository(plain, path, body, status, said):
+    check(plain.post(path, content=body), status, said)
 
 
 @pytest.mark.parametrize(("path", "status", "said"), GETS.values(), ids=GETS)
-def test_reading(client, path, status, said):
-    check(client.get(path), status, said)
+def test_reading(plain, path, status, said):
+    check(plain.get(path), status, said)
 
 
-def test_good_requests_of_the_same_kind_are_taken(client):
+def test_good_requests_of_the_same_kind_are_taken(plain):
     """The tables above would say nothing if these failed, too."""
     taken = [
         asked(X, Y), binary(BINARY, Y), asked(X, Y, model_name="loss", unknown=1),
@@ -261,6 +255,6 @@ def test_good_requests_of_the_same_kind_are_taken(client):
     ]  # fmt: skip
     for body in taken:
         content, headers = body if isinstance(body, tuple) else (body, {})
-        answer = client.post("/v2/models/loss/infer", content=content, headers=headers)
+        answer = plain.post("/v2/models/loss/infer", content=content, headers=headers)
         assert answer.status_code == 200, answer.text
         assert answer.json()["outputs"][0] == {"name": "loss", "datatype": "FP32", "shape": [], "data": [38]}

@@ -35,11 +35,14 @@ def json_answer(value: Any, status: int = 200) -> Response:
 
 
 def failure_answer(failure: Failure, path: str) -> Response:
-    """An error; under /v2 in that protocol's own form."""
+    """An error; protocols that others made have forms of their own."""
     if path == "/v2" or path.startswith("/v2/"):
         return Response(
             write_plain_json({"error": _told(failure.body)}), failure.status, failure.headers, media_type=JSON
         )
+    if path.startswith("/umbridge/"):
+        told = {"error": {"type": failure.body["code"], "message": _told(failure.body)}}
+        return Response(write_plain_json(told), failure.status, failure.headers, media_type=JSON)
     return Response(write_plain_json(failure.body), failure.status, failure.headers, media_type=PROBLEM)
 
 

@@ -10,11 +10,13 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from graphspec_server import wire, wire_v2
+from graphspec_server import wire, wire_umbridge, wire_v2
 from graphspec_server.routes._answers import PROBLEM
 from graphspec_server.routes._media import JSON, ONNX, SAFETENSORS, TEXT
 
 _REFERENCE = "#/components/schemas/{model}"
+
+_TAGS = {"v1": "GraphSpec", "v2": "Open Inference Protocol", "umbridge": "UM-Bridge"}
 
 _DOCUMENT = {
     "graphspec": 1,
@@ -28,6 +30,7 @@ _DOCUMENT = {
     "outputs": ["loss"],
 }
 _FEEDS = {"x": [1, 2, 3], "y": {"dtype": "float32", "shape": [3], "data": [4, 5, 6]}}
+_EVALUATED = {"name": "loss", "input": [[1, 2, 3], [4, 5, 6]], "config": {}}
 
 EXAMPLES: dict[type[wire.Message], dict[str, Any]] = {
     wire.RunRequest: {"graph": _DOCUMENT, "feeds": _FEEDS, "grad": {"of": "loss", "wrt": ["x", "y"]}},
@@ -47,6 +50,12 @@ EXAMPLES: dict[type[wire.Message], dict[str, Any]] = {
         "outputs": [{"name": "loss"}],
     },
     wire_v2.IndexRequest: {"ready": True},
+    wire_umbridge.SizesRequest: {"name": "loss", "config": {"n": 3}},
+    wire_umbridge.EvaluateRequest: _EVALUATED,
+    wire_umbridge.GradientRequest: _EVALUATED | {"outWrt": 0, "inWrt": 0, "sens": [1]},
+    wire_umbridge.ApplyJacobianRequest: _EVALUATED | {"outWrt": 0, "inWrt": 1, "vec": [1, 0.5, -2]},
+    wire_umbridge.ApplyHessianRequest: _EVALUATED
+    | {"outWrt": 0, "inWrt1": 0, "inWrt2": 1, "sens": [1], "vec": [1, 0.5, -2]},
     wire_v2.LoadRequest: {},
     wire_v2.UnloadRequest: {},
 }
@@ -91,7 +100,7 @@ def add_routes(app: FastAPI, routes: Sequence[Route]) -> None:
             response_model=None,
             summary=(route.endpoint.__doc__ or "").splitlines()[0].rstrip("."),
             operation_id=f"{route.path.split('/')[1]}_{route.endpoint.__name__}",
-            tags=[{"v1": "GraphSpec", "v2": "Open Inference Protocol"}[route.path.split("/")[1]]],
+            tags=[_TAGS[route.path.split("/")[1]]],
             responses=_responses(route),
             openapi_extra=_request_body(route),
         )
@@ -126,7 +135,8 @@ def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
     if route.path.startswith("/v1"):
         found["4XX"] = {"description": "Refused; every problem found is listed", **problem}
     else:
-        found["4XX"] = {"description": "Refused", "model": wire_v2.ErrorAnswer}
+        error = wire_v2.ErrorAnswer if route.path.startswith("/v2") else wire_umbridge.UmBridgeError
+        found["4XX"] = {"description": "Refused", "model": error}
     return found
 
 
