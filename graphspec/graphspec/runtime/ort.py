@@ -7,7 +7,7 @@ from typing import Any
 import onnx_ir as ir
 
 from graphspec.errors import ExecutionError, UnsupportedError
-from graphspec.optimize import copied
+from graphspec.optimize import RECOMPUTED, copied
 
 
 class OnnxRuntimeProvider:
@@ -50,9 +50,16 @@ class OnnxRuntimeProvider:
             options = self._runtime.SessionOptions()
             options.intra_op_num_threads = 1
             options.log_severity_level = 4
+            disabled = None
+            if any(RECOMPUTED in node.metadata_props for node in model.graph):  # copies stay, and stay late
+                disabled = ["CommonSubexpressionElimination"]
+                options.execution_order = self._runtime.ExecutionOrder.PRIORITY_BASED
             try:
                 self._sessions[key] = self._runtime.InferenceSession(
-                    ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
+                    ir.to_proto(model).SerializeToString(),
+                    options,
+                    providers=["CPUExecutionProvider"],
+                    disabled_optimizers=disabled,
                 )
             except Exception as error:  # its exception classes differ between releases
                 raise UnsupportedError(f"ONNX Runtime refuses the model: {str(error).splitlines()[0]}") from error
