@@ -40,6 +40,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("ONNX backend suite")
         for key in sorted(counts, key=lambda k: (k == "in all", k)):
             terminalreporter.write_line(f"{key}: passed {counts[key][0]} of {counts[key][1]}")
+    _show_derivatives(terminalreporter)
+
+
+def _show_derivatives(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what became of the (case, floating-point value) pairs of the suite."""
+    counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name, value in report.user_properties:
+                if name == "derivatives":
+                    kind, pairs, found = value
+                    for key in (kind, "in all"):
+                        counts[key].update({"pairs": pairs, **found})
+    if counts:
+        terminalreporter.section("Derivatives of the ONNX backend suite")
+        for key in sorted(counts, key=lambda k: (k == "in all", k)):
+            terminalreporter.write_line(f"{key}: " + ", ".join(f"{n} {what}" for what, n in counts[key].items()))
 
 
 @pytest.fixture

@@ -75,12 +75,14 @@ class DerivativeReport:
         counts: Number of comparisons of each kind.
         closest: For each kind, the comparison with the largest deviation.
         left_out: What was not checked, each with its reason.
+        zeros: Values whose derivative is zero there, as the values say too.
         rtol: The largest deviation that was allowed in float64.
     """
 
     counts: Mapping[Kind, int]
     closest: Mapping[Kind, Comparison]
     left_out: Sequence[str]
+    zeros: Sequence[str]
     rtol: float
 
     @property
@@ -107,5 +109,6 @@ class DerivativeReport:
     def __str__(self) -> str:
         lines = [f"{self.checks} derivatives compared; allowed deviation {self.rtol:g}"]
         lines += [f"  {self.counts[kind]} × {self.closest[kind]}" for kind in self.counts]
+        lines += [f"  zero: {name}" for name in self.zeros]
         lines += [f"  left out: {reason}" for reason in self.left_out]
         return "\n".join(lines)

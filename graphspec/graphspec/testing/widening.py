@@ -7,20 +7,28 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes.common import NameFixPass
 
 from graphspec import dtypes
-from graphspec.operators import functions
+from graphspec.operators import functions, registry
 from graphspec.optimize import copied, propagate
 
 # Attributes whose number is the element type of a result, or that which it is computed in.
+# Those that are float32 where they are left out.
+_DEFAULT_FLOAT = {
+    "RandomNormal": "dtype", "RandomUniform": "dtype", "SequenceEmpty": "dtype", "HannWindow": "output_datatype",
+    "HammingWindow": "output_datatype", "BlackmanWindow": "output_datatype", "MelWeightMatrix": "output_datatype",
+}  # fmt: skip
+# Bodies may hold operators with bodies; ONNX's own nest three deep at most.
+_MAX_NESTING = 8
 _DTYPE_ATTRIBUTES = {"to", "dtype", "output_datatype", "softmax_precision"}
 
 
 def in_dtype(model: ir.Model, dtype: ir.DataType) -> ir.Model:
     """A copy of a model whose floating-point values (of at least 16 bits) have another dtype.
 
-    Model-local functions are inlined. Where an operator's schema does not have the dtype, its inputs are cast to
-    float32 and its outputs back, so that the copy is as valid as the model is.
+    Model-local functions are inlined. Operators whose schema does not have the dtype are replaced by their function
+    body, or else stay in float32, with casts before and behind them.
 
     Args:
         model: Any model; it is not changed.
@@ -32,6 +40,11 @@ def in_dtype(model: ir.Model, dtype: ir.DataType) -> ir.Model:
     own = copied(own)
     propagate(own, fold=False)
     versions = own.graph.opset_imports
+    for _ in range(_MAX_NESTING):
+        if not functions.expand_bodies(own, lambda node, _: _narrow_body(node, dtype, versions)):
+            break
+        NameFixPass()(own)
+        propagate(own, fold=False)
     for graph in (own.graph, *own.graph.subgraphs()):
         for node in list(graph):
             _change_attributes(node, dtype, versions)
@@ -42,7 +55,7 @@ def in_dtype(model: ir.Model, dtype: ir.DataType) -> ir.Model:
                 value.const_value = _tensor(value.const_value, dtype)
         for node in graph:
             for value in node.outputs:
-                value.type = None if _holds_float(value.type) else value.type
+                value.type = _changed(value.type, dtype)
     propagate(own, fold=False)
     return own
 
@@ -59,12 +72,6 @@ def array_in(array: object, dtype: ir.DataType) -> object:
 def _is_float(dtype: ir.DataType | None) -> bool:
     row = None if dtype is None else dtypes.BY_ONNX.get(int(dtype))
     return row is not None and row.is_float
-
-
-def _holds_float(kind: ir.TypeProtocol | None) -> bool:
-    while isinstance(kind, ir.SequenceType | ir.OptionalType):
-        kind = kind.elem_type
-    return isinstance(kind, ir.TensorType) and _is_float(kind.dtype)
 
 
 def _changed(kind: ir.TypeProtocol | None, dtype: ir.DataType) -> ir.TypeProtocol | None:
@@ -84,8 +91,6 @@ def _tensor(tensor: ir.TensorProtocol, dtype: ir.DataType) -> ir.TensorProtocol:
 def _change_attributes(node: ir.Node, dtype: ir.DataType, versions: dict[str, int]) -> None:
     for name, attribute in list(node.attributes.items()):
         if attribute.type is ir.AttributeType.TENSOR and _is_float(attribute.as_tensor().dtype):
-            if node.op_type not in ("Constant", "ConstantOfShape") or node.domain:
-                continue
             node.attributes[name] = ir.AttrTensor(name, _tensor(attribute.as_tensor(), dtype))
         elif node.op_type == "Constant" and name in ("value_float", "value_floats"):
             del node.attributes[name]
@@ -101,10 +106,41 @@ def _change_attributes(node: ir.Node, dtype: ir.DataType, versions: dict[str, in
                 node.attributes[name] = ir.AttrInt64(name, int(dtype))
     if node.op_type == "ConstantOfShape" and "value" not in node.attributes and not node.domain:
         node.attributes["value"] = ir.AttrTensor("value", ir.tensor(np.zeros(1, dtype.numpy())))
-    default = {"RandomNormal", "RandomUniform", "HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix"}
-    if node.op_type in default and not node.domain:
-        name = "dtype" if node.op_type.startswith("Random") else "output_datatype"
+    if node.op_type in _DEFAULT_FLOAT and not node.domain:
+        name = _DEFAULT_FLOAT[node.op_type]
         node.attributes.setdefault(name, ir.AttrInt64(name, int(dtype)))
+
+
+def _narrow_body(node: ir.Node, dtype: ir.DataType, versions: dict[str, int]) -> bool:
+    """Whether a node is differentiated through its function body, and that has no place for the dtype."""
+    schema = _schema(node, versions)
+    entry = registry.find(node.op_type, node.domain, versions.get(node.domain, 0))
+    if schema is None or (entry is not None and (entry.rule is not None or entry.through_subgraphs)):
+        return False
+    floats = [i for i, value in enumerate(node.inputs) if value is not None and _is_float(value.dtype)]
+    return any(not _takes(schema.inputs, i, dtype) for i in floats)
+
+
+def _cast_around(graph: ir.Graph | ir.Function, node: ir.Node, dtype: ir.DataType, versions: dict[str, int]) -> None:
+    """Casts before and behind a node whose schema does not have the dtype."""
+    schema = _schema(node, versions)
+    if schema is None:
+        return
+    for i, value in enumerate(node.inputs):
+        if value is not None and _is_float(value.dtype) and not _takes(schema.inputs, i, dtype):
+            cast = ir.node("Cast", [value], {"to": int(ir.DataType.FLOAT)}, name=f"{node.name}_narrow_{i}")
+            cast.outputs[0].name, cast.outputs[0].shape = f"{node.name}_narrow_{i}_out", value.shape
+            graph.insert_before(node, cast)
+            node.replace_input_with(i, cast.outputs[0])
+    for value in node.outputs:
+        if _is_float(value.dtype) and not _takes(schema.outputs, value.index() or 0, dtype):
+            cast = ir.node("Cast", [value], {"to": int(dtype)}, name=f"{value.name}_widen")
+            wide = cast.outputs[0]
+            value.replace_all_uses_with(wide, replace_graph_outputs=True)
+            cast.replace_input_with(0, value)
+            wide.name, value.name = value.name, f"{value.name}_narrow"
+            wide.shape = value.shape
+            graph.insert_after(node, cast)
 
 
 Formals = Sequence[onnx.defs.OpSchema.FormalParameter]
@@ -127,28 +163,3 @@ def _takes(formals: Formals, i: int, dtype: ir.DataType) -> bool:
         return True
     name = dtypes.of(int(dtype)).onnx.name.lower()
     return any(f"tensor({name})" in kind for kind in formals[min(i, len(formals) - 1)].types)
-
-
-def _cast_around(graph: ir.Graph | ir.Function, node: ir.Node, dtype: ir.DataType, versions: dict[str, int]) -> None:
-    """Casts before and behind a node whose schema does not have the dtype."""
-    schema = _schema(node, versions)
-    if schema is None:
-        return
-    for i, value in enumerate(node.inputs):
-        if value is not None and _is_float(value.dtype) and not _takes(schema.inputs, i, dtype):
-            to = ir.DataType.FLOAT if _takes(schema.inputs, i, ir.DataType.FLOAT) else value.dtype
-            cast = ir.node("Cast", [value], {"to": int(to)})  # type: ignore[arg-type]
-            cast.outputs[0].name = f"{value.name}_narrow_{node.name}_{i}"
-            cast.outputs[0].shape = value.shape
-            graph.insert_before(node, cast)
-            node.replace_input_with(i, cast.outputs[0])
-    for i, value in enumerate(node.outputs):
-        if _is_float(value.dtype) and not _takes(schema.outputs, i, dtype):
-            cast = ir.node("Cast", [], {"to": int(dtype)})
-            wide = cast.outputs[0]
-            wide.name, value.name = value.name, f"{value.name}_narrow"
-            wide.shape = value.shape
-            value.replace_all_uses_with(wide, replace_graph_outputs=True)
-            cast.resize_inputs(1)
-            cast.replace_input_with(0, value)
-            graph.insert_after(node, cast)
