@@ -35,6 +35,22 @@ def test_broadcasts_below_opset_7(rng: np.random.Generator, second: tuple[int, .
     assert check_derivatives(model, feeds, ["y"], ["x", "s"], order=1).checks
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("y = Clip<min = -0.5, max = 0.7>(x)", id="Clip"),
+        pytest.param(
+            "h = Tanh(x) y = Pad<pads = [0, 0, 1, 2, 0, 0, 0, 0], value = 0.3>(h)", id="Pad of an intermediate"
+        ),
+    ],
+)
+def test_attributes_that_became_inputs_have_the_dtype_of_the_rest(rng: np.random.Generator, body: str) -> None:
+    """ONNX's converter makes float32 of them, whatever the model is in."""
+    model = gs.load(HEAD.format(second=[1]).replace("[2, 3, 4, 3] y", "[A, B, C, D] y") + "{ " + body + " }")
+    feeds = {"x": rng.uniform(-2, 2, (2, 3, 4, 3)), "s": np.ones(1)}
+    assert check_derivatives(model, feeds, ["y"], ["x"]).checks
+
+
 def test_broadcasts_of_unknown_rank_are_refused() -> None:
     model = gs.load(
         '<ir_version: 3, opset_import: ["" : 6]> g (double[2, 3] x, double[n] s, int64[k] d) => (double y) '

@@ -27,6 +27,7 @@ def _reduction(op_type: str, low: float = -3.0, high: float = 3.0, axes_input: i
         Sample(op_type, (F(2, 2), INTS([1])), {"noop_with_empty_axes": 1}, id="noop-unused"),
         Sample(op_type, (F(2, 1, 3), INTS([1])), id="axis-of-one"),
         Sample(op_type, (F(),), id="scalar"),
+        *([] if op_type == "ReduceMean" else [Sample(op_type, (F(2, 0, 3), INTS([1])), id="of-nothing")]),
         Sample(op_type, (F(2, 3),), {"axes": [1]}, id="attribute", opset=axes_input - 1),
         Sample(op_type, (F(2, 3, 2),), {"axes": [0, 2], "keepdims": 0}, id="attribute-dropped", opset=11),
         Sample(op_type, (F(2, 3),), {"axes": [1]}, id="opset9", opset=9, of=()),

@@ -204,10 +204,10 @@ def _mean_slope(over: Over, g: Value, y: Value, x: Value) -> Value:
 
 
 def _extremum_slope(over: Over, g: Value, y: Value, x: Value) -> Value:
-    """g to where x is the extremum; several equal ones share it evenly."""
+    """g to where x is the extremum; several equal ones share it evenly. Of nothing there is none, and nothing is NaN."""
     op = over.op
     ties = op.cast(op.Equal(x, y), x)
-    return op.Mul(op.Div(g, over.reduce("ReduceSum", ties)), ties)  # type: ignore[no-any-return]
+    return op.Mul(g, op.Div(ties, over.reduce("ReduceSum", ties)))  # type: ignore[no-any-return]
 
 
 def _l2_slope(over: Over, g: Value, y: Value, x: Value) -> Value:
@@ -238,6 +238,6 @@ reduction("ReduceMin",       _min,         _extremum_slope)  # fmt: skip
 reduction("ReduceL1",        norm_l1,          lambda over, g, y, x: over.op.Mul(g, over.op.Sign(x)))  # fmt: skip
 reduction("ReduceL2",        norm_l2,          _l2_slope)  # fmt: skip
 reduction("ReduceSumSquare", _sum_square,  lambda over, g, y, x: over.op.Mul(g, over.op.Add(x, x)))  # fmt: skip
-reduction("ReduceLogSum",    _log_sum,     lambda over, g, y, x: over.op.expand_like(
-                                               over.op.Div(g, over.reduce("ReduceSum", x)), x), (0.1, 3))  # fmt: skip
+reduction("ReduceLogSum",    _log_sum,     lambda over, g, y, x: over.op.Div(
+                                               over.op.expand_like(g, x), over.reduce("ReduceSum", x)), (0.1, 3))  # fmt: skip
 reduction("ReduceLogSumExp", _log_sum_exp, _log_sum_exp_slope)  # fmt: skip

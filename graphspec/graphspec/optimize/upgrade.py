@@ -53,6 +53,7 @@ def upgraded(model: ir.Model, opset: int) -> ir.Model:
     result = ir.from_proto(proto)
     if version < 11:
         _keep_resize(result)
+        _keep_dtypes(result)
     for value in list(result.graph.inputs):
         if value.name in large:
             value.const_value = large[value.name]
@@ -70,6 +71,22 @@ def _keep_resize(model: ir.Model) -> None:
                 "coordinate_transformation_mode", "asymmetric"
             )
             node.attributes["nearest_mode"] = ir.AttrString("nearest_mode", "floor")
+
+
+def _keep_dtypes(model: ir.Model) -> None:
+    """Give bounds and padding the dtype of what they are for; the converter makes float32 of attributes."""
+    for node in list(model.graph.all_nodes()):
+        if node.op_type not in ("Clip", "Pad") or node.domain != "" or node.inputs[0] is None or node.graph is None:
+            continue
+        for i, value in enumerate(node.inputs[1:3], start=1):
+            tensor = None if value is None else ir.convenience.get_const_tensor(value)
+            if value is None or tensor is None or tensor.dtype != ir.DataType.FLOAT:
+                continue
+            if node.inputs[0].dtype != ir.DataType.FLOAT:
+                cast = ir.node("CastLike", [value, node.inputs[0]], name=f"{node.name}_like_{i}")
+                cast.outputs[0].name = f"{value.name}_like_{node.inputs[0].name}"
+                node.graph.insert_before(node, cast)
+                node.replace_input_with(i, cast.outputs[0])
 
 
 def _refuse_lossy(model: ir.Model, version: int) -> None:
