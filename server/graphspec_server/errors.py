@@ -170,6 +170,26 @@ def failure_of(error: Exception) -> Failure:
     return _failure(status, title, error.code, error.message, error.problems, headers)
 
 
+# UM-Bridge's words for what is the client's to mend, all of the one status; anything else keeps its own.
+_UMBRIDGE_STATUS = 400
+_UMBRIDGE_TYPES = {
+    "unknown-model": "ModelNotFound",
+    "model-not-ready": "ModelNotFound",
+    "invalid-request": "InvalidInput",
+    "invalid-feed": "InvalidInput",
+    "unsupported": "UnsupportedFeature",
+    "differentiation": "UnsupportedFeature",
+    "not-differentiable": "UnsupportedFeature",
+    "no-gradient-rule": "UnsupportedFeature",
+}
+
+
+def umbridge_failure(failure: Failure) -> tuple[int, str]:
+    """The status and the type of an error as UM-Bridge has them."""
+    code = failure.body["code"]
+    return (_UMBRIDGE_STATUS, _UMBRIDGE_TYPES[code]) if code in _UMBRIDGE_TYPES else (failure.status, code)
+
+
 def routing_failure(status: int, method: str, headers: Mapping[str, str] | None) -> Failure:
     """What the client is told when no route takes its request."""
     code, title = ROUTING.get(status, ("http", "The request cannot be served"))

@@ -111,35 +111,38 @@ def test_whole_numbers_and_non_finite_ones(bridge):
 
 # What is wrong: model, route, body, status, type of the error, what it says.
 REFUSED = {
-    "unknown-model": ("nobody", "Evaluate", {"name": "nobody", "input": []}, 404, "unknown-model", "'nobody'"),
-    "other-name": ("affine", "Evaluate", {"name": "loss", "input": []}, 404, "unknown-model", "'loss'"),
-    "derivative": ("affine.vjp", "Evaluate", {"name": "affine.vjp", "input": []}, 404, "unknown-model", "affine"),
-    "no-json": ("affine", "Evaluate", b"{", 400, "invalid-request", "JSON"),
-    "no-body": ("affine", "Evaluate", b"", 400, "invalid-request", "JSON"),
-    "no-name": ("affine", "Evaluate", {"input": [X]}, 400, "invalid-request", "'name' is missing"),
-    "no-input": ("affine", "Evaluate", {}, 400, "invalid-request", "'input' is missing"),
-    "flat-input": ("affine", "Evaluate", {"input": X}, 400, "invalid-request", "/input/0"),
-    "too-few-vectors": ("loss", "Evaluate", {"input": [X]}, 422, "invalid-feed", "expected 2, found 1"),
-    "too-short": ("affine", "Evaluate", {"input": [X[:2]]}, 422, "invalid-feed", "expected 3, found 2"),
-    "lengths-disagree": ("loss", "Evaluate", {"input": [X, X[:2]]}, 422, "invalid-feed", "expected 3, found 2"),
-    "no-multiple": ("same_int8", "Evaluate", {"input": [[1, 2, 3]]}, 422, "invalid-feed", "does not tell"),
-    "text": ("affine", "Evaluate", {"input": [["a", 1, 2]]}, 422, "invalid-feed", "/input/0"),
-    "null": ("affine", "Evaluate", {"input": [[None, 1, 2]]}, 422, "invalid-feed", "/input/0"),
-    "fraction": ("same_int8", "Evaluate", {"input": [[1.5, 1]]}, 422, "invalid-feed", "1.5"),
-    "beyond-the-type": ("same_int8", "Evaluate", {"input": [[128, 1]]}, 422, "invalid-feed", "-128 to 127"),
-    "beyond-float": ("loss", "Evaluate", {"input": [[1e300], [1]]}, 422, "invalid-feed", "float32"),
-    "strings": ("strings", "ModelInfo", {}, 422, "unsupported", "real numbers"),
-    "bad-size": ("loss", "InputSizes", {"config": {"n": -1}}, 400, "invalid-request", "/config"),
-    "open-size": ("loss", "InputSizes", {}, 422, "invalid-feed", "config"),
-    "open-output": ("positive", "OutputSizes", {}, 422, "invalid-feed", "open"),
-    "out-beyond": ("affine", "Gradient", {"input": [X], "outWrt": 1, "inWrt": 0, "sens": [1, 2]}, 422, "invalid-feed", "/outWrt"),
-    "in-negative": ("affine", "Gradient", {"input": [X], "outWrt": 0, "inWrt": -1, "sens": [1, 2]}, 400, "invalid-request", "/inWrt"),
-    "in-no-number": ("affine", "Gradient", {"input": [X], "outWrt": 0, "inWrt": "0", "sens": [1, 2]}, 400, "invalid-request", "/inWrt"),
-    "sens-too-long": ("affine", "Gradient", {"input": [X], "outWrt": 0, "inWrt": 0, "sens": X}, 422, "invalid-feed", "/sens"),
-    "vec-too-short": ("affine", "ApplyJacobian", {"input": [X], "outWrt": 0, "inWrt": 0, "vec": [1]}, 422, "invalid-feed", "/vec"),
-    "integers": ("same_int8", "Gradient", {"input": [[1, 2]], "outWrt": 0, "inWrt": 0, "sens": [1, 2]}, 422, "not-differentiable", "floating"),
+    "unknown-model": ("nobody", "Evaluate", {"name": "nobody", "input": []}, 400, "ModelNotFound", "'nobody'"),
+    "other-name": ("affine", "Evaluate", {"name": "loss", "input": []}, 400, "ModelNotFound", "'loss'"),
+    "derivative": ("affine.vjp", "Evaluate", {"name": "affine.vjp", "input": []}, 400, "ModelNotFound", "affine"),
+    "no-json": ("affine", "Evaluate", b"{", 400, "InvalidInput", "JSON"),
+    "no-body": ("affine", "Evaluate", b"", 400, "InvalidInput", "JSON"),
+    "no-name": ("affine", "Evaluate", {"input": [X]}, 400, "InvalidInput", "'name' is missing"),
+    "no-input": ("affine", "Evaluate", {}, 400, "InvalidInput", "'input' is missing"),
+    "flat-input": ("affine", "Evaluate", {"input": X}, 400, "InvalidInput", "/input/0"),
+    "too-few-vectors": ("loss", "Evaluate", {"input": [X]}, 400, "InvalidInput", "expected 2, found 1"),
+    "too-short": ("affine", "Evaluate", {"input": [X[:2]]}, 400, "InvalidInput", "expected 3, found 2"),
+    "lengths-disagree": ("loss", "Evaluate", {"input": [X, X[:2]]}, 400, "InvalidInput", "expected 3, found 2"),
+    "no-multiple": ("same_int8", "Evaluate", {"input": [[1, 2, 3]]}, 400, "InvalidInput", "does not tell"),
+    "text": ("affine", "Evaluate", {"input": [["a", 1, 2]]}, 400, "InvalidInput", "/input/0"),
+    "null": ("affine", "Evaluate", {"input": [[None, 1, 2]]}, 400, "InvalidInput", "/input/0"),
+    "fraction": ("same_int8", "Evaluate", {"input": [[1.5, 1]]}, 400, "InvalidInput", "1.5"),
+    "beyond-the-type": ("same_int8", "Evaluate", {"input": [[128, 1]]}, 400, "InvalidInput", "-128 to 127"),
+    "beyond-float": ("loss", "Evaluate", {"input": [[1e300], [1]]}, 400, "InvalidInput", "float32"),
+    "strings": ("strings", "ModelInfo", {}, 400, "UnsupportedFeature", "real numbers"),
+    "bad-size": ("loss", "InputSizes", {"config": {"n": -1}}, 400, "InvalidInput", "/config"),
+    "open-size": ("loss", "InputSizes", {}, 400, "InvalidInput", "config"),
+    "open-output": ("positive", "OutputSizes", {}, 400, "InvalidInput", "open"),
+    "out-beyond": ("affine", "Gradient", {"input": [X], "outWrt": 1, "inWrt": 0, "sens": [1, 2]}, 400, "InvalidInput", "/outWrt"),
+    "in-negative": ("affine", "Gradient", {"input": [X], "outWrt": 0, "inWrt": -1, "sens": [1, 2]}, 400, "InvalidInput", "/inWrt"),
+    "in-no-number": ("affine", "Gradient", {"input": [X], "outWrt": 0, "inWrt": "0", "sens": [1, 2]}, 400, "InvalidInput", "/inWrt"),
+    "sens-too-long": ("affine", "Gradient", {"input": [X], "outWrt": 0, "inWrt": 0, "sens": X}, 400, "InvalidInput", "/sens"),
+    "vec-too-short": ("affine", "ApplyJacobian", {"input": [X], "outWrt": 0, "inWrt": 0, "vec": [1]}, 400, "InvalidInput", "/vec"),
+    "integers-without-more": ("same_int8", "ApplyHessian", {}, 400, "UnsupportedFeature", "order 2"),
+    "unknown-without-more": ("nobody", "Gradient", {}, 400, "ModelNotFound", "'nobody'"),
+    "no-such-route": ("affine", "EvaluateShMem", {}, 404, "not-found", "no such route"),
+    "integers": ("same_int8", "Gradient", {"input": [[1, 2]], "outWrt": 0, "inWrt": 0, "sens": [1, 2]}, 400, "UnsupportedFeature", "no derivatives of order 1"),
     "second-beyond": ("affine", "ApplyHessian",
-                      {"input": [X], "outWrt": 0, "inWrt1": 0, "inWrt2": 9, "sens": [1, 2], "vec": X}, 422, "invalid-feed", "/inWrt2"),
+                      {"input": [X], "outWrt": 0, "inWrt1": 0, "inWrt2": 9, "sens": [1, 2], "vec": X}, 400, "InvalidInput", "/inWrt2"),
 }  # fmt: skip
 
 
@@ -155,5 +158,5 @@ def test_refusals(plain, model, route, body, status, kind, said):
 
 
 def test_refusals_reach_the_user(bridge):
-    with pytest.raises(Exception, match=r"invalid-feed.*expected 3, found 2"):
+    with pytest.raises(Exception, match=r"InvalidInput.*expected 3, found 2"):
         bridge("affine")([X[:2]])

@@ -14,7 +14,7 @@ from graphspec_server._json import write_json, write_plain_json
 from graphspec_server._safetensors import write_safetensors
 from graphspec_server.codec import Encoding, encode_tensor
 from graphspec_server.dataplane import DataPlane
-from graphspec_server.errors import Failure
+from graphspec_server.errors import Failure, umbridge_failure
 from graphspec_server.executor import Arrays
 from graphspec_server.routes._media import JSON, SAFETENSORS
 
@@ -41,8 +41,9 @@ def failure_answer(failure: Failure, path: str) -> Response:
             write_plain_json({"error": _told(failure.body)}), failure.status, failure.headers, media_type=JSON
         )
     if path.startswith("/umbridge/"):
-        told = {"error": {"type": failure.body["code"], "message": _told(failure.body)}}
-        return Response(write_plain_json(told), failure.status, failure.headers, media_type=JSON)
+        status, kind = umbridge_failure(failure)
+        told = {"error": {"type": kind, "message": _told(failure.body)}}
+        return Response(write_plain_json(told), status, failure.headers, media_type=JSON)
     return Response(write_plain_json(failure.body), failure.status, failure.headers, media_type=PROBLEM)
 
 

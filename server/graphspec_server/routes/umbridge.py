@@ -22,9 +22,12 @@ from graphspec_server.records import Record
 from graphspec_server.routes._answers import json_answer
 from graphspec_server.routes._bodies import read_compressed
 from graphspec_server.vectors import Flat, flat_of, read_inputs, read_vector
-from graphspec_server.wire import M, parse
+from graphspec_server.wire import M, Message, parse
 
 _VERSION = 1.0
+
+# What needs derivatives, and of which order.
+_ORDERS: dict[type[Message], int] = {wire.GradientRequest: 1, wire.ApplyJacobianRequest: 1, wire.ApplyHessianRequest: 2}
 
 
 async def info(request: Request, model: str) -> Response:
@@ -128,13 +131,19 @@ async def _plain(request: Request, model: str) -> tuple[Model, Record]:
 
 
 async def _asked(request: Request, model: str, kind: type[M]) -> tuple[M, Model, Record]:
+    """The message, and the model it is for; whether there is one, and can do it, counts before what is asked of it."""
     body = await read_compressed(request)
-    message = parse(kind, await _plane(request).call(lambda: read_json(body)))
-    name = getattr(message, "name", model)
+    value = await _plane(request).call(lambda: read_json(body))
+    name = parse(wire.SizesRequest, value).name
     if name != model:
         raise UnknownModel(f"There is no model {name!r} here.", expected=model, found=name)
     found, record = await _plain(request, model)
-    return message, found, record
+    if kind in _ORDERS:
+        support = await _plane(request).differentiable(found.graph_id)
+        if not support[_ORDERS[kind] - 1]:
+            reason = f"The model has no derivatives of order {_ORDERS[kind]} by its inputs."
+            raise NotDifferentiable(reason, hint="The graph's /v1 routes say what stands against it.")
+    return parse(kind, value), found, record
 
 
 async def _answer(request: Request, output: Any) -> Response:
