@@ -1,9 +1,13 @@
-"""What the rules of batching work with: values with or without a leading dimension of seeds, and shapes without it."""
+"""What the rules of batching work with: values with or without a leading dimension of seeds, and shapes without it.
+
+A rule is given the node, and for each input what stands for it; it emits nodes and returns what stands for the outputs,
+or ``None`` where it does not cover the case: the node is then repeated for each seed by a Scan, which is always right.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +80,10 @@ class Batch:
         if self._count is None:
             self._count = self.op.Shape(self._like, start=0, end=1)
         return self._count
+
+    def inside(self, op: Builder) -> Batch:
+        """The same for a subgraph."""
+        return Batch(op, self.size, self._like)
 
     # --- nodes ----------------------------------------------------------------------------------------------------
 
@@ -218,4 +226,33 @@ def _plain_dims(shape: ir.Shape) -> list[int | str | None]:
     return [d if isinstance(d, int) else d.value for d in shape.dims]
 
 
-Attributes = Mapping[str, Any]
+# --- the table of rules -----------------------------------------------------------------------------------------------
+
+Rule = Callable[[Batch, ir.Node, Args], Outputs | None]
+
+RULES: dict[str, Rule] = {}
+
+
+def rule(op_types: str) -> Callable[[Rule], Rule]:
+    """Register the decorated function for operators of ai.onnx, given with spaces between them."""
+
+    def register(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(op_types.split(), function))
+        return function
+
+    return register
+
+
+def only_first(args: Args) -> bool:
+    """Whether the first input alone has seeds."""
+    return all(a.batched == (i == 0) for i, a in enumerate(args) if a is not None)
+
+
+def values_of(args: Args) -> list[ir.Value | None]:
+    """What stands for the inputs."""
+    return [None if a is None else a.value for a in args]
+
+
+def is_static(arg: Arg) -> bool:
+    """Whether all dimensions without seeds are numbers."""
+    return arg.old.shape is not None and arg.old.shape.is_static()

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from graphspec.derivatives import _batching_images, _batching_products, _batching_rules  # noqa: F401 - fill RULES
 from graphspec.derivatives import _bodies as bodies
 from graphspec.derivatives import _prepare as prepare
-from graphspec.derivatives._batch import Arg, Args, Batch, Outputs, Plain
-from graphspec.derivatives._batching_rules import RULES
+from graphspec.derivatives._batch import RULES, Arg, Batch, Plain
+from graphspec.derivatives._batching_bodies import BODY_RULES, holds_others
 from graphspec.errors import NotDifferentiable
 from graphspec.optimize import clean
 
@@ -58,38 +58,50 @@ def batch(model: ir.Model, inputs: Sequence[str], results: Sequence[str], seeds:
         replaced = ir.Value(name=name, type=old.type)
         replaced.shape = None if old.shape is None else ir.Shape([seeds, *old.shape.dims])
         new[old] = replaced
-    first = new[values[inputs[0]]]
-    b = Batch(op, seeds, first)
-    walk = Walk(b, new)
-    old_outputs = list(graph.outputs)
-    walk.graph(graph)
+    walk = Walk(Batch(op, seeds, new[values[inputs[0]]]), new, set(new))
+    if holds_others(graph, walk.batched):
+        walk.whole(graph, [values[name] for name in results])
+    else:
+        walk.graph(graph)
     given = list(graph.inputs)
     graph.inputs.clear()
     graph.inputs.extend(new.get(v, v) for v in given)
-    for i, output in enumerate(old_outputs):
-        name = output.name or ""
-        if name not in results:
+    for i, output in enumerate(list(graph.outputs)):
+        if output.name not in results:
             continue
-        found = b.expanded(Arg(output, new.get(output, output), output in walk.batched))
+        found = walk.standing_for(output, True)
         if found is output or found.is_graph_input() or found.is_graph_output() or found.producer() is None:
             found = op.Identity(found)
-        found = b.typed(found, output)
-        graph.outputs[i] = found
-        output.name = op.fresh(f"{name}_each")
-        found.name = name
+        graph.outputs[i] = walk.b.typed(found, output)
+        output.name, found.name = op.fresh(f"{output.name}_each"), output.name
     graph.extend(op.nodes)
-    op.nodes.clear()
-    RemoveUnusedNodesPass()(model)
+    walk.drop(graph)
     clean(model)
 
 
 class Walk:
-    """One pass over a graph: for each value that changes what stands for it, and which of these have seeds."""
+    """One pass over a graph: what stands for its values, and which of them have seeds.
 
-    def __init__(self, b: Batch, new: dict[ir.Value, ir.Value]) -> None:
+    Attributes:
+        b: Emits the nodes.
+        new: For each value that changes what stands for it.
+        batched: The values for which something with seeds stands.
+    """
+
+    def __init__(self, b: Batch, new: dict[ir.Value, ir.Value], batched: set[ir.Value]) -> None:
         self.b = b
         self.new = new
-        self.batched = set(new)
+        self.batched = batched
+        self._replaced: list[ir.Node] = []
+
+    def into(self, new: dict[ir.Value, ir.Value], batched: set[ir.Value]) -> Walk:
+        """A pass over a subgraph, with a builder of its own."""
+        return Walk(self.b.inside(bodies.builder(self.b.op)), new, batched)
+
+    def standing_for(self, value: ir.Value, with_seeds: bool) -> ir.Value:
+        """What stands for a value; repeated for each seed where it is wanted with seeds and has none."""
+        arg = self._arg(value)
+        return self.b.expanded(arg) if with_seeds else arg.value
 
     def graph(self, graph: ir.Graph) -> None:
         """Put what stands for the nodes beside them."""
@@ -97,28 +109,48 @@ class Walk:
             captured = [v for v in prepare.implicit_inputs(node) if v in self.new]
             if not captured and not any(v in self.new for v in node.inputs):
                 continue
-            has_seeds = any(v in self.batched for v in [*node.inputs, *captured])
-            if has_seeds:
+            if any(v in self.batched for v in [*node.inputs, *captured]):
                 self._batch(node, captured)
             else:
                 self._replace(node)
-            for added in self.b.op.nodes:
-                graph.insert_before(node, added)
+            self._replaced.append(node)
+            graph.insert_before(node, self.b.op.nodes)
             self.b.op.nodes.clear()
+
+    def whole(self, graph: ir.Graph, results: Sequence[ir.Value]) -> None:
+        """Repeat, for each seed, all that depends on seeds."""
+        reached = prepare.reachable(graph, list(self.batched))
+        nodes = [node for node in graph if any(v in reached for v in prepare.all_inputs(node))]
+        self._repeat(nodes, [v for v in results if v in reached and v not in self.batched])
+        self._replaced += nodes
+
+    def drop(self, graph: ir.Graph) -> None:
+        """Remove the nodes for whose outputs others stand now."""
+        for node in reversed(self._replaced):
+            for attribute in node.attributes.values():
+                if attribute.type is ir.AttributeType.GRAPH:
+                    bodies.release(attribute.as_graph())
+            graph.remove(node, safe=True)
+
+    def _arg(self, value: ir.Value) -> Arg:
+        return Arg(value, self.new.get(value, value), value in self.batched)
 
     def _replace(self, node: ir.Node) -> None:
         """The node on what stands for its inputs, none of which has seeds."""
         copy = _copied(self.b, node, self.new)
         self.b.op.nodes.append(copy)
-        for old, value in zip(node.outputs, copy.outputs, strict=True):
-            self.new[old] = value
+        self.new.update(zip(node.outputs, copy.outputs, strict=True))
 
     def _batch(self, node: ir.Node, captured: Sequence[ir.Value]) -> None:
-        args = [None if v is None else Arg(v, self.new.get(v, v), v in self.batched) for v in node.inputs]
-        rule = RULES.get(node.op_type) if node.domain == "" and not captured else None
-        outputs = None if rule is None else rule(self.b, node, args)
+        args = [None if v is None else self._arg(v) for v in node.inputs]
+        outputs = None
+        if node.domain == "" and node.op_type in BODY_RULES:
+            outputs = BODY_RULES[node.op_type](self, node, args, [self._arg(v) for v in captured])
+        elif node.domain == "" and node.op_type in RULES:
+            outputs = RULES[node.op_type](self.b, node, args)
         if outputs is None:
-            outputs = _repeated(self.b, node, args, [Arg(v, self.new[v], v in self.batched) for v in captured])
+            self._repeat([node], [y for y in node.outputs if y.name])
+            return
         for old, found in zip(node.outputs, outputs, strict=True):
             if isinstance(found, Plain):
                 self.new[old] = found.value
@@ -126,32 +158,29 @@ class Walk:
                 self.new[old] = self.b.typed(found, old)
                 self.batched.add(old)
 
-
-def _repeated(b: Batch, node: ir.Node, args: Args, captured: Sequence[Arg]) -> Outputs:
-    """A Scan over the seeds whose body is the node."""
-    op = b.op
-    given = list({a.old: a for a in [*args, *captured] if a is not None}.values())
-    inside: dict[ir.Value, ir.Value] = {a.old: a.value for a in given}
-    scanned = [a for a in given if a.batched]
-    for a in scanned:
-        inside[a.old] = bodies.like(op, a.old)
-    copy = _copied(b, node, inside)
-    wanted = [(i, y) for i, y in enumerate(node.outputs) if y.name]
-    body = ir.Graph(
-        [inside[a.old] for a in scanned],
-        [copy.outputs[i] for i, _ in wanted],
-        nodes=[copy],
-        opset_imports=dict(op.opset_imports),
-        name=op.fresh("each_seed"),
-    )
-    attributes = {
-        "body": ir.AttrGraph("body", body),
-        "num_scan_inputs": ir.AttrInt64("num_scan_inputs", len(scanned)),
-    }
-    like = [ir.Value(type=y.type) for _, y in wanted]
-    found = bodies.emit(op, "Scan", [a.value for a in scanned], attributes, like)
-    results = dict(zip((i for i, _ in wanted), found, strict=True))
-    return [results.get(i, Plain(y)) for i, y in enumerate(node.outputs)]
+    def _repeat(self, nodes: Sequence[ir.Node], results: Sequence[ir.Value]) -> None:
+        """A Scan over the seeds whose body are the nodes."""
+        op = self.b.op
+        given = list(dict.fromkeys(v for node in nodes for v in prepare.all_inputs(node) if v in self.new))
+        inside = {v: bodies.like(op, v) if v in self.batched else self.new[v] for v in given}
+        scanned = [v for v in given if v in self.batched]
+        inputs = [inside[v] for v in scanned]
+        copies = []
+        for node in nodes:
+            copy = _copied(self.b, node, inside)
+            inside.update(zip(node.outputs, copy.outputs, strict=True))
+            copies.append(copy)
+        body = ir.Graph(inputs, [inside[y] for y in results], nodes=copies,
+                        opset_imports=dict(op.opset_imports), name=op.fresh("each_seed"))  # fmt: skip
+        attributes = {
+            "body": ir.AttrGraph("body", body),
+            "num_scan_inputs": ir.AttrInt64("num_scan_inputs", len(scanned)),
+        }
+        like = [ir.Value(type=y.type) for y in results]
+        found = bodies.emit(op, "Scan", [self.new[v] for v in scanned], attributes, like)
+        for old, value in zip(results, found, strict=True):
+            self.new[old] = self.b.typed(value, old)
+            self.batched.add(old)
 
 
 def _copied(b: Batch, node: ir.Node, inside: Mapping[ir.Value, ir.Value]) -> ir.Node:
