@@ -116,7 +116,6 @@ POINTS = [
     Point(
         "DequantizeLinear's scale, CenterCropPad",
         examples=(
-            # ONNX has scales in float32 and shorter alone; the value is linear in them.
             Sample("DequantizeLinear", (np.array([[1, -3], [7, 2]], np.int8), F((2,), 0.5, 1.5), np.array([1, -2], np.int8)), {"axis": 1}, id="scale", wrt=(1,), narrow=True, order=1),
             Sample("CenterCropPad", (F((3, 4)), _ints([5, 2])), id="both"),
         ),

@@ -22,7 +22,7 @@ def _attention(
 
 
 def _narrow(op_type: str, id: str, *inputs: Any, outputs: int = 2, opset: int = 27, **attributes: Any) -> Sample:
-    """ONNX has these in float32 and shorter alone, so that differences cannot reach 1e-6; see the test."""
+    """ONNX has these in float32 and shorter alone, too coarse for differences of differences."""
     return Sample(
         op_type, inputs, attributes, id=id, opset=opset, outputs=outputs, of=tuple(range(outputs)), narrow=True, order=1
     )

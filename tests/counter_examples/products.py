@@ -58,8 +58,11 @@ POINTS = [
         "CumProd with zeros in the data",
         held=(Held("CumProd", id="zeros"), Held("CumProd", {"exclusive": 1, "reverse": 1}, id="zeros-11")),
         examples=tuple(
-            _at("CumProd", f"{label}-{exclusive}{reverse}", x, np.array(axis), exclusive=exclusive, reverse=reverse)
-            for label, x, axis in (("one-zero", [2.0, 0, 3, -1], 0), ("cube", CUBE, -1))
+            _at("CumProd", f"one-zero-{exclusive}{reverse}", [2.0, 0, 3, -1], np.array(0), exclusive=exclusive, reverse=reverse)
+            for exclusive, reverse in itertools.product((0, 1), (0, 1))
+        ),
+        more=tuple(
+            _at("CumProd", f"cube-{exclusive}{reverse}", CUBE, np.array(-1), exclusive=exclusive, reverse=reverse)
             for exclusive, reverse in itertools.product((0, 1), (0, 1))
         ),
     ),
@@ -93,9 +96,11 @@ POINTS = [
         examples=(
             _pad("value-and-crop", (2, -1, -2, 3), "constant", F(())),
             _pad("reflect-crop-both", (2, -1, -1, 3), "reflect"),
-            _pad("reflect-3d", (1, 0, 2, 0, 1, 1), "reflect", shape=(2, 3, 4)),
             _pad("edge-crop", (3, -2, -1, 4), "edge"),
             _pad("wrap-crop", (3, -2, -1, 4), "wrap"),
+        ),
+        more=(
+            _pad("reflect-3d", (1, 0, 2, 0, 1, 1), "reflect", shape=(2, 3, 4)),
             _pad("wrap-3d", (1, 4, 0, 2, 3, -1), "wrap", shape=(2, 3, 4)),
             _pad("edge-axes", (2, 1), "edge", None, _ints(-2)),
         ),

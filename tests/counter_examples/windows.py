@@ -104,8 +104,9 @@ POINTS = [
             Held("Conv", wrt=(0, 1), id="3d"),
         ),
         examples=(
-            Sample("Conv", (F((1, 2, 4, 3, 5)), F((2, 1, 2, 2, 2)), F((2,))), {"group": 2, "strides": [1, 2, 2], "dilations": [2, 1, 2], "auto_pad": "SAME_LOWER"}, id="3d-everything"),
-            Sample("Conv", (F((1, 4, 5, 6)), F((4, 2, 2, 3)), F((4,))), {"group": 2, "strides": [2, 2], "dilations": [2, 2], "auto_pad": "SAME_UPPER"}, id="2d-everything"),
+            # The second order of the rule is held by the samples.
+            Sample("Conv", (F((1, 2, 4, 3, 5)), F((2, 1, 2, 2, 2)), F((2,))), {"group": 2, "strides": [1, 2, 2], "dilations": [2, 1, 2], "auto_pad": "SAME_LOWER"}, id="3d-everything", order=1),
+            Sample("Conv", (F((1, 4, 5, 6)), F((4, 2, 2, 3)), F((4,))), {"group": 2, "strides": [2, 2], "dilations": [2, 2], "auto_pad": "SAME_UPPER"}, id="2d-everything", order=1),
         ),
         more=CONVOLUTIONS,
     ),
@@ -130,7 +131,7 @@ POINTS = [
             Held("DeformConv", {"group": 2, "offset_group": 2}, wrt=(0, 1, 2, 3, 4)),
             Held("DeformConv", {"dilations": [2, 1]}),
         ),
-        examples=(
+        more=(
             Sample("DeformConv", (F((1, 2, 4, 4)), F((2, 1, 2, 2)), F((1, 8, 2, 2), -0.4, -0.1), F((2,))), {"group": 2, "strides": [2, 2], "pads": [1, 0, 0, 1]}, id="groups-strides", opset=22),
         ),
     ),
