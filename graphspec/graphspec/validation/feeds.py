@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,8 @@ from graphspec.validation.report import Kind, Shape, ValueInfo, closest, pointer
 from graphspec.validation.source import to_model
 from graphspec.validation.types import shape_text
 
-# Metadata of an initializer that stands for a Constant node: it is no parameter, though it is floating point.
-CONSTANT_MARK = "graphspec.constant"
+# Metadata of a model: the initializers that stand for Constant nodes, no parameters though they are floating point.
+CONSTANTS = "graphspec.constants"
 
 Convert = Callable[[Any], Any]
 
@@ -42,6 +43,15 @@ def _is_float(value: ir.Value) -> bool:
     return dtype is not None and dtype.is_floating_point()
 
 
+def marked_constants(model: ir.Model) -> frozenset[str]:
+    """Names of the initializers that a transform put there: constants, which nobody feeds."""
+    try:
+        names = json.loads(model.metadata_props.get(CONSTANTS, "[]"))
+    except ValueError:  # somebody else's entry of that name
+        return frozenset()
+    return frozenset(n for n in names if isinstance(n, str)) if isinstance(names, list) else frozenset()
+
+
 class FeedChecker:
     """The inputs of one graph, prepared so that checking the feeds of a run costs microseconds.
 
@@ -61,10 +71,9 @@ class FeedChecker:
     def __init__(self, model: ir.Model) -> None:
         graph = model.graph
         initializers = {name: value for name, value in graph.initializers.items() if name}
+        constants = marked_constants(model)
         parameters = {
-            n: v
-            for n, v in initializers.items()
-            if v.is_graph_input() or (_is_float(v) and CONSTANT_MARK not in v.metadata_props)
+            n: v for n, v in initializers.items() if v.is_graph_input() or (_is_float(v) and n not in constants)
         }
         self.inputs = {v.name: _info(v, "input") for v in graph.inputs if v.name and v.name not in initializers}
         self.parameters = {name: _info(value, "parameter") for name, value in parameters.items()}
