@@ -329,6 +329,8 @@ class _Question:
                 if any(isinstance(name, str) and name not in self.symbols for name in names):
                     return None  # a symbol made up by the library for this node
                 shape = tuple(self.symbols[name] if isinstance(name, str) else name for name in names)
+                if known.shape.is_static():
+                    shape = ir.Shape(names, frozen=True)  # one for all that ask
             answer.append((known.type.dtype, shape))
         return answer
 

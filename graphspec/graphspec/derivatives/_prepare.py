@@ -36,10 +36,13 @@ def flat_copy(model: ir.Model, *, fold: bool) -> ir.Model:
     try:
         flat = copied(model)
         constants_to_nodes(flat)
-        if flat.functions:
+        inlined = bool(flat.functions)
+        if inlined:
             functions.inline(flat)
         version = flat.graph.opset_imports.setdefault("", MIN_OPSET)
-        flat = copied(upgraded(flat, MIN_OPSET))
+        newer = upgraded(flat, MIN_OPSET)
+        if inlined or newer is not flat:
+            flat = copied(newer)
         if version < MIN_OPSET:
             flat.metadata_props[UPGRADED_FROM] = str(version)
         NameFixPass()(flat)

@@ -122,7 +122,7 @@ class Builder:
         array = np.asarray(values, dtype=None if dtype is None else dtypes.of(dtype).numpy)
         key = (array.dtype, array.shape, array.tobytes())
         if key not in self._constants:
-            value: ir.Value = self.emit("Constant", (), {"value": ir.tensor(array)})
+            value: ir.Value = self.emit("Constant", (), {"value": ir.AttrTensor("value", ir.Tensor(array))})
             self._constants[key] = value
         return self._constants[key]
 

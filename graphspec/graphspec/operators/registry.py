@@ -8,6 +8,7 @@ which means "not yet".
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, Final
@@ -134,10 +135,17 @@ def find(op_type: str, domain: str, opset: int) -> Operator | None:
     entries = _REGISTRY.get((domain, op_type))
     if not entries:
         return None
-    version = opset
-    if onnx.defs.has(op_type, opset, domain):
-        version = onnx.defs.get_schema(op_type, opset, domain).since_version
+    version = _version(op_type, domain, opset)
     return next((e for e in reversed(entries) if e.since <= version), None)
+
+
+@functools.lru_cache(1 << 12)
+def _version(op_type: str, domain: str, opset: int) -> int:
+    """That of the schema in force; the opset's own where there is none."""
+    if not onnx.defs.has(op_type, opset, domain):
+        return opset
+    version: int = onnx.defs.get_schema(op_type, opset, domain).since_version
+    return version
 
 
 def entries() -> list[Operator]:

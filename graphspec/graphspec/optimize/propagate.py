@@ -10,7 +10,7 @@ import onnx.shape_inference
 import onnx_ir as ir
 
 from graphspec.dtypes import BY_NUMPY
-from graphspec.inference import infer_node, known_constant
+from graphspec.inference import constant_tensor, infer_node, known_constant
 from graphspec.operators import registry
 from graphspec.operators.attributes import attributes_of
 
@@ -98,7 +98,7 @@ def _type_body_inputs(graph: ir.Graph, node: ir.Node) -> None:
 
 def infer_outputs(node: ir.Node, opset_imports: dict[str, int], ir_version: int) -> None:
     """Set type and shape of a node's outputs, in place, to what is inferred and declared together."""
-    constant = ir.convenience.get_const_tensor(node.outputs[0]) if _is_constant(node) else None
+    constant = constant_tensor(node.outputs[0]) if _is_constant(node) else None
     if constant is not None:  # folding makes constants of any type; below opset 9 the schema has floats alone
         node.outputs[0].type, node.outputs[0].shape = ir.TensorType(constant.dtype), ir.Shape(constant.shape.numpy())
         return
@@ -134,6 +134,8 @@ def merged(declared: ir.Shape | None, inferred: ir.Shape | None) -> ir.Shape | N
     """What two descriptions of one shape say together; numbers win over symbols, symbols over nothing."""
     if declared is None or inferred is None or declared.rank() != inferred.rank():
         return inferred if inferred is not None else declared
+    if inferred.frozen and inferred.is_static():
+        return inferred
     dims: list[int | str | None] = []
     for a, b in zip(declared.dims, inferred.dims, strict=True):
         if isinstance(b, int) or isinstance(a, int):
@@ -227,9 +229,11 @@ def _too_large(node: ir.Node, opset_imports: dict[str, int], input_bytes: int) -
 
 def _replace_by_constants(graph: ir.Graph, node: ir.Node, arrays: list[Any]) -> None:
     for output, array in zip(node.outputs, arrays, strict=False):
-        constant = ir.node("Constant", [], {"value": ir.tensor(array)}, name=f"{node.name}_{output.index()}")
+        tensor = ir.Tensor(array)
+        value = ir.AttrTensor("value", tensor)
+        constant = ir.Node("", "Constant", [], [value], num_outputs=1, name=f"{node.name}_{output.index()}")
         new = constant.outputs[0]
-        new.name, new.shape, new.type = output.name, ir.Shape(array.shape), ir.TensorType(ir.tensor(array).dtype)
+        new.name, new.shape, new.type = output.name, ir.Shape(array.shape), ir.TensorType(tensor.dtype)
         graph.insert_before(node, constant)
         output.replace_all_uses_with(new, replace_graph_outputs=True)
     graph.remove(node, safe=True)
