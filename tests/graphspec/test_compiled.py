@@ -154,6 +154,35 @@ def test_a_kernel_that_refuses_is_named_with_what_it_was_given() -> None:
         assert "float32[3]" in problem.found
 
 
+LARGE = {"x": (700, 500), "row": (500,), "column": (700, 1), "one": (1, 1), "same": (700, 500)}
+
+
+@pytest.mark.parametrize(
+    ("body", "outputs"),
+    [
+        pytest.param("a = Mul(x, same)\n b = Sin(a)\n y = Add(b, x)", "y", id="one-shape"),
+        pytest.param("a = Add(x, row)\n b = Mul(a, column)\n c = Sub(b, one)\n y = Relu(c)", "y", id="broadcast"),
+        pytest.param("a = Greater(x, row)\n b = Exp(x)\n y = Where(a, b, column)", "y", id="where"),
+        pytest.param("a = Neg(x)\n y = Tanh(a)\n z = Mul(y, a)\n w = Add(z, z)", "y, w", id="between-is-an-output"),
+        pytest.param("a = Neg(x)\n b = Transpose(a)\n c = Tanh(a)\n d = Transpose(c)\n y = Sub(b, d)", "y", id="views"),
+        pytest.param(
+            "a = Neg(x)\n b = Add(a, one)\n s = ReduceSum(b)\n c = Div(b, s)\n y = Mul(c, a)", "y", id="sum-between"
+        ),
+        pytest.param("a = Cast<to=11>(x)\n b = Mul(a, a)\n c = Cast<to=1>(b)\n y = Sqrt(c)", "y", id="dtypes"),
+        pytest.param("a = Max(x, row, same)\n b = Sum(a, column, x)\n y = Sigmoid(b)", "y", id="variadic"),
+    ],
+)
+def test_elementwise_chains_in_blocks_give_the_numbers_of_whole_arrays(body: str, outputs: str) -> None:
+    rng = np.random.default_rng(0)
+    given = {name: rng.standard_normal(shape).astype("f") for name, shape in LARGE.items()}
+    declared = ", ".join(f"float[{','.join(map(str, shape))}] {name}" for name, shape in LARGE.items())
+    results = ", ".join(f"float[A,B] {name}" for name in outputs.split(", "))
+    model = gs.load(HEAD + f"g ({declared}) => ({results}) {{ {body} }}")
+    fast, plain = gs.Session(model).run(given), gs.Session(model, optimize=False).run(given)
+    for name, value in plain.items():
+        np.testing.assert_allclose(fast[name], value, rtol=1e-5, atol=1e-6)
+
+
 def test_what_lives_at_once_never_overlaps_and_little_is_wasted() -> None:
     rng = np.random.default_rng(0)
     for count in (1, 40, 300, 2000):

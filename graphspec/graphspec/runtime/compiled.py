@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from graphspec.errors import GraphSpecError, LimitError
+from graphspec.runtime.fusion import fused
 from graphspec.runtime.plan import DEADLINE, out_of_memory, owned, refused, too_late
 from graphspec.runtime.steps import Place, Step
 from graphspec.runtime.writer import Writer
@@ -35,7 +36,7 @@ class CompiledPlan:
     """
 
     def __init__(self, feeds: Sequence[Place], steps: Sequence[Step], outputs: Sequence[Place]) -> None:
-        writer = Writer(feeds, steps, outputs)
+        writer = Writer(feeds, fused(steps, outputs), outputs)
         self.arena_bytes = writer.arena_bytes
         self.least_bytes = writer.least_bytes
         self._writer = writer

@@ -85,6 +85,8 @@ class Step:
         writes: Places that the call fills.
         result: The place that the call's result becomes; ``None`` where it writes into ``writes``.
         in_place: What it writes may have the memory of an argument of the same shape and dtype that dies here.
+        elementwise: Each element of what it writes comes from those at the same place, broadcasts included: the call
+            may be made on parts.
         node: For messages.
     """
 
@@ -94,6 +96,7 @@ class Step:
     writes: tuple[Place, ...]
     result: Place | None
     in_place: bool
+    elementwise: bool
     node: ir.Node
 
     @property
@@ -165,34 +168,43 @@ class Emitter:
         if base.planned:
             return Place(seen.shape, seen.dtype, base=base, view=view, planned=True, unwritten=seen)
         place = Place(seen.shape, seen.dtype, holds=(base,), unwritten=seen)
-        self._step(view, (base,), {}, (), place, in_place=False)
+        self._step(view, (base,), {}, (), place)
         return place
 
-    def call(self, function: Callable[..., Any], *arguments: Any, out: Place, in_place: bool = False) -> Place:
+    def call(self, function: Callable[..., Any], *arguments: Any, out: Place) -> Place:
         """Call ``function(*arguments, out=out)``; arguments are places or fixed values."""
-        self._step(function, arguments, {"out": out}, (out,), None, in_place=in_place)
+        self._step(function, arguments, {"out": out}, (out,), None)
         return out
 
-    def fill(self, function: Callable[..., Any], *arguments: Any, writes: tuple[Place, ...], **keywords: Any) -> None:
-        """Call a function that fills the places among its arguments that ``writes`` lists."""
-        self._step(function, arguments, keywords, writes, None, in_place=False)
-
     def ufunc(self, function: Callable[..., Any], *arguments: Any, out: Place) -> Place:
-        """Call an elementwise function; what it writes may take an argument's memory."""
-        return self.call(function, *arguments, out=out, in_place=True)
+        """As ``call``, of an elementwise function: what it writes may take an argument's memory."""
+        self._step(function, arguments, {"out": out}, (out,), None, in_place=True, elementwise=True)
+        return out
+
+    def fill(
+        self, function: Callable[..., Any], *arguments: Any, writes: tuple[Place, ...], elementwise: bool = False,
+        **keywords: Any,
+    ) -> None:  # fmt: skip
+        """Call a function that fills the places among its arguments that ``writes`` lists."""
+        self._step(function, arguments, keywords, writes, None, elementwise=elementwise)
+
+    def copy(self, source: Place, out: Place, **keywords: Any) -> Place:
+        """Copy elements, as ``numpy.copyto``."""
+        self.fill(np.copyto, out, source, writes=(out,), elementwise=True, **keywords)
+        return out
 
     def plain(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Place:
         """Call a function that allocates its result, which may share memory with the arguments."""
         place = Place(None, None, holds=tuple(a for a in arguments if isinstance(a, Place)))
-        self._step(function, arguments, {}, (), place, in_place=False)
+        self._step(function, arguments, {}, (), place)
         return place
 
     def _step(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any],
-        writes: tuple[Place, ...], result: Place | None, *, in_place: bool,
+        writes: tuple[Place, ...], result: Place | None, *, in_place: bool = False, elementwise: bool = False,
     ) -> None:  # fmt: skip
         assert self.node is not None
-        self.steps.append(Step(function, arguments, keywords, writes, result, in_place, self.node))
+        self.steps.append(Step(function, arguments, keywords, writes, result, in_place, elementwise, self.node))
 
 
 def feed(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Place:

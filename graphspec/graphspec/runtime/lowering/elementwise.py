@@ -74,9 +74,8 @@ def _where(emit: Emitter, node: Node) -> Place | None:
     if x.dtype.char not in WHOLE or x.dtype != y.dtype:
         return None
     out = emit.buffer(node.shape, node.dtype)
-    emit.fill(np.copyto, out, y, writes=(out,))
-    emit.fill(np.copyto, out, x, writes=(out,), where=condition)
-    return out
+    emit.copy(y, out)
+    return emit.copy(x, out, where=condition)
 
 
 def _cast(emit: Emitter, node: Node) -> Place | None:
@@ -86,9 +85,7 @@ def _cast(emit: Emitter, node: Node) -> Place | None:
         return None
     if x.dtype == node.dtype or not (node.dtype.kind == "f" or np.can_cast(x.dtype, node.dtype)):
         return None
-    out = emit.buffer(node.shape, node.dtype)
-    emit.fill(np.copyto, out, x, writes=(out,), casting="unsafe")
-    return out
+    return emit.copy(x, emit.buffer(node.shape, node.dtype), casting="unsafe")
 
 
 # fmt: off

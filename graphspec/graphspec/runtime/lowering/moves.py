@@ -20,8 +20,7 @@ def _reshaped(emit: Emitter, node: Node) -> Place | None:
         return x
     if x.contiguous or not x.planned:  # at run time `reshape` looks for itself
         return emit.view(x, functools.partial(_as_shape, shape=shape))
-    out = emit.buffer(x.shape, x.dtype)
-    emit.fill(np.copyto, out, x, writes=(out,))
+    out = emit.copy(x, emit.buffer(x.shape, x.dtype))
     return emit.view(out, functools.partial(_as_shape, shape=shape))
 
 
