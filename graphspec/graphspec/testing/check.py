@@ -252,6 +252,7 @@ class _Check:
         results = [v.name or "" for v in pushed.graph.outputs][-len(of) :]
         still = {t: np.zeros_like(first.point[x]) for t, x in zip(inputs, wrt, strict=True)}
         weights = {name: first.weights[y] for name, y in zip(results, of, strict=True)}
+        floor = differences.smallest(first.size, first.steps)
         for x, tangent in zip(wrt, inputs, strict=True):
             gradient, base = first.results[x], np.asarray(first.point[x])
 
@@ -260,7 +261,7 @@ class _Check:
                 return float(differences.value_of({n: found[n] for n in results}, weights))
 
             drawn = np.asarray(self.rng.standard_normal(base.shape), base.dtype)
-            self._settle("forward", ", ".join(of), x, gradient, [(drawn, None, "a random tangent")], product)
+            self._settle("forward", ", ".join(of), x, gradient, [(drawn, None, "a random tangent")], product, floor)
 
     def _compare(
         self, kind: Kind, of: str, x: str, base: Any, gradient: Any, slope: Callable[[Any, bool], float],
@@ -294,12 +295,12 @@ class _Check:
 
     def _settle(
         self, kind: Kind, of: str, x: str, gradient: Any, directions: Iterable[tuple[Any, Any, str]],
-        product: Callable[[Any], float],
+        product: Callable[[Any], float], floor: float,
     ) -> None:  # fmt: skip
         for direction, index, where in directions:
             expected, found = float((gradient * direction).sum()), product(direction)
             size = float((abs(gradient) * abs(direction)).sum())  # both are sums, rounded in their own order
-            deviation = _relative(found - expected, max(abs(expected), size))
+            deviation = _relative(found - expected, max(abs(expected), size, floor))
             comparison = Comparison(kind, x, of, index, where, expected, found, deviation)
             self.add(comparison)
             if not deviation <= self.rtol:
