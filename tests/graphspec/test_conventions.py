@@ -142,6 +142,7 @@ def test_dropout_passes_what_it_kept(mode: str) -> None:
 def test_the_page_holds_every_convention() -> None:
     """The rows of the page's tables start with the names of the conventions that are tested, all of them."""
     page = (Path(__file__).parents[2] / "docs" / "derivatives.md").read_text(encoding="utf-8")
+    page = page.partition("\n## Words on some of them")[0]
     rows = re.findall(r"^\| ([^|]+?) \|", page, re.MULTILINE)
     named = [row for row in rows if row != "Where" and not row.startswith("-")]
     assert named == [convention.name for convention in CONVENTIONS]

@@ -9,7 +9,7 @@ import pytest
 
 import graphspec as gs
 from graphspec.derivatives._prepare import UPGRADED_FROM
-from graphspec.validation.feeds import CONSTANT_MARK, FeedChecker
+from graphspec.validation.feeds import FeedChecker, marked_constants
 from standard_models import STANDARD, nodes, standard
 
 PAGE = Path(__file__).parents[2] / "docs" / "derivatives.md"
@@ -45,8 +45,7 @@ def test_derived_graphs_are_as_small_as_the_page_says(name: str, static: bool) -
 def test_constants_of_a_derivative_are_no_parameters() -> None:
     model, derived = standard("3-layer perceptron", static=True)
     derived = gs.load(gs.dumps(gs.load(gs.dumps(derived, "json")), "onnx"))
-    marked = [name for name, value in derived.graph.initializers.items() if CONSTANT_MARK in value.metadata_props]
-    assert marked
+    assert marked_constants(derived)
     assert FeedChecker(derived).parameters.keys() == FeedChecker(model).parameters.keys()
 
 
