@@ -159,7 +159,7 @@ class Walk:
                 self.batched.add(old)
 
     def _repeat(self, nodes: Sequence[ir.Node], results: Sequence[ir.Value]) -> None:
-        """A Scan over the seeds whose body are the nodes."""
+        """A Scan, or a Loop, over the seeds whose body are the nodes."""
         op = self.b.op
         given = list(dict.fromkeys(v for node in nodes for v in prepare.all_inputs(node) if v in self.new))
         inside = {v: bodies.like(op, v) if v in self.batched else self.new[v] for v in given}
@@ -172,15 +172,37 @@ class Walk:
             copies.append(copy)
         body = ir.Graph(inputs, [inside[y] for y in results], nodes=copies,
                         opset_imports=dict(op.opset_imports), name=op.fresh("each_seed"))  # fmt: skip
-        attributes = {
-            "body": ir.AttrGraph("body", body),
-            "num_scan_inputs": ir.AttrInt64("num_scan_inputs", len(scanned)),
-        }
         like = [ir.Value(type=y.type) for y in results]
-        found = bodies.emit(op, "Scan", [self.new[v] for v in scanned], attributes, like)
+        if any(y.shape is None for y in results):  # some runtimes scan only what has a known number of axes
+            found = self._looped(body, [self.new[v] for v in scanned], like)
+        else:
+            attributes = {
+                "body": ir.AttrGraph("body", body),
+                "num_scan_inputs": ir.AttrInt64("num_scan_inputs", len(scanned)),
+            }
+            found = bodies.emit(op, "Scan", [self.new[v] for v in scanned], attributes, like)
         for old, value in zip(results, found, strict=True):
             self.new[old] = self.b.typed(value, old)
             self.batched.add(old)
+
+    def _looped(self, body: ir.Graph, scanned: Sequence[ir.Value], like: Sequence[ir.Value]) -> list[ir.Value]:
+        """What a Scan of the body over a leading axis gives, from a Loop that gathers."""
+        op = self.b.op
+        head = bodies.builder(op)
+        step, going = (ir.Value(name=op.fresh(name), type=ir.TensorType(dtype), shape=ir.Shape([]))
+                       for name, dtype in (("seed", ir.DataType.INT64), ("going", ir.DataType.BOOL)))  # fmt: skip
+        for inside, outside in zip(body.inputs, scanned, strict=True):
+            row = head.Gather(outside, step, axis=0)
+            row.type, row.shape = inside.type, inside.shape
+            inside.replace_all_uses_with(row, replace_graph_outputs=True)
+        proceed = head.Identity(going)
+        body.insert_before(body[0], head.nodes)
+        body.inputs.clear()
+        body.inputs.extend([step, going])
+        body.outputs.insert(0, proceed)
+        count = self.b.count
+        trips = op.const(count, "int64") if isinstance(count, int) else op.Reshape(count, op.ints([]))
+        return bodies.emit(op, "Loop", [trips, op.const(True)], {"body": ir.AttrGraph("body", body)}, like)
 
 
 def _copied(b: Batch, node: ir.Node, inside: Mapping[ir.Value, ir.Value]) -> ir.Node:
