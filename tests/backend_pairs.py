@@ -97,7 +97,7 @@ class Case:
 
 
 def _with_elements(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with the first element of each sequence that it puts out as one more output: a tensor to differentiate."""
+    """The model with the first element of each sequence that it puts out as one more output: a tensor."""
     result = onnx.ModelProto()
     result.CopyFrom(proto)
     for output in proto.graph.output:

@@ -203,12 +203,16 @@ def resize_vjp(
     rank = op.rank(X)
     if rank is None:
         raise NoGradientRule("Resize has no vjp rule for an input of unknown rank.")
-    if how["keep_aspect_ratio_policy"] != "stretch":
-        raise NoGradientRule("Resize has no vjp rule for keep_aspect_ratio_policy other than stretch.")
     on = list(range(rank)) if axes is None else [axis % rank for axis in axes]
     how = {**how, "axes": [0], "extrapolation_value": 0.0}
     roi, scales, sizes = (None if v is None or op.static(v) == (0,) else v for v in (roi, scales, sizes))
     cropped = how["coordinate_transformation_mode"] == "tf_crop_and_resize"
+    if how["keep_aspect_ratio_policy"] != "stretch" and scales is None:
+        if cropped:
+            raise NoGradientRule("Resize has no vjp rule for a region of interest whose aspect ratio is kept.")
+        for axis in on:
+            dY = _transposed_product(op, _matrix_of_all(op, X, roi, sizes, on, axis, how), dY, axis, rank)
+        return op.reshape_like(dY, X), None, None, ZERO
     before, after = op.dims(X), op.dims(Y)
     factors = None if scales is None else known_constant(scales)
     for i, axis in enumerate(on):
@@ -227,6 +231,26 @@ def resize_vjp(
         identity = op.EyeLike(op.expand(op.scalar(0, X), shape_of(op, length, length)))
         dY = _transposed_product(op, op.Resize(identity, *parts, **how), dY, axis, rank)
     return op.reshape_like(dY, X), None, None, ZERO
+
+
+def _matrix_of_all(
+    op: Builder, X: Value, roi: Value | None, sizes: Value | None, on: list[int], axis: int, how: dict[str, Any]
+) -> Value:
+    """R of one axis where the scale depends on all of them: the identity along the axis, constant along the others.
+
+    The weights along those add up to 1, so that any place on them shows R. An image has its channels in front.
+    """
+    n, one, count = op.dim(X, axis), op.ints([1]), len(on)
+    identity = op.EyeLike(op.expand(op.scalar(0, X), shape_of(op, n, n)))
+    along = [n if a == axis else one for a in on]
+    image = op.Expand(
+        op.Reshape(identity, op.Concat(one, n, *along, axis=0)),
+        op.Concat(one, n, *(op.dim(X, a) for a in on), axis=0),
+    )
+    resized = op.Resize(image, roi, None, sizes, **{**how, "axes": [i + 2 for i in range(count)]})
+    others = [0, *(i + 2 for i in range(count) if on[i] != axis)]
+    first = op.Slice(resized, op.ints([0] * count), op.ints([1] * count), op.ints(others))
+    return op.Transpose(op.Squeeze(first, op.ints(others)), perm=[1, 0])  # type: ignore[no-any-return]
 
 
 def _elements(op: Builder, x: Value | None, places: list[int]) -> Value | None:

@@ -333,6 +333,8 @@ class _Check:
         ours = Runner(derived).run(feeds, fetches)
         limit = _RUNTIMES[np.dtype(dtype.numpy())]
         for value, name in [*zip(of, of, strict=True), *zip(wrt, first.names, strict=True)]:
+            if ours[name].shape != theirs[name].shape and name in of:
+                return f"it gives {name} the shape {theirs[name].shape}, NumPy {ours[name].shape}"
             comparison = _elementwise(value, ", ".join(of), ours[name], theirs[name])
             if name in of:
                 if not comparison.deviation <= limit:

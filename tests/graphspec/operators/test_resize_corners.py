@@ -38,6 +38,26 @@ def test_derivative_with_sizes(sample) -> None:  # type: ignore[no-untyped-def]
     assert check_derivatives(model, feeds, ["y0"], ["x0"], order=2).checks
 
 
+@pytest.mark.parametrize("shape", ["[1, 2, 4, 5]", "[A, B, C, D]"], ids=["static", "symbolic"])
+@pytest.mark.parametrize(
+    ("mode", "policy", "axes", "sizes"),
+    [
+        ("linear", "not_larger", "[2, 3]", [7, 8]),
+        ("cubic", "not_smaller", "[3, 2]", [2, 9]),
+        ("nearest", "not_larger", "[1, 2, 3]", [3, 2, 4]),
+        ("linear", "not_smaller", "[-1]", [3]),
+    ],
+)
+def test_derivative_where_the_aspect_ratio_is_kept(mode, policy, axes, sizes, shape, rng) -> None:  # type: ignore[no-untyped-def]
+    """The scale of each axis, which need not be its length by that before, comes from all of them."""
+    text = f"""<ir_version: 10, opset_import: ["" : 21]> g (double{shape} x, int64[{len(sizes)}] s) => (y) {{
+        y = Resize<mode = "{mode}", axes = {axes}, keep_aspect_ratio_policy = "{policy}">(x, , , s) }}"""
+    feeds = {"x": rng.standard_normal((1, 2, 4, 5)), "s": np.array(sizes)}
+    report = check_derivatives(text, feeds, ["y"], ["x"], elements=4)
+    # ONNX Runtime takes `axes` of one axis alone to hold for none.
+    assert [reason[:12] for reason in report.left_out] == (["ONNX Runtime"] if len(sizes) == 1 else [])
+
+
 def _resize(attributes: str, scales: str = "{1.0, 2.0}") -> ir.Model:
     return gs.load(
         f"""<ir_version: 10, opset_import: ["" : 21]>
