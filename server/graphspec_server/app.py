@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from graphspec import GraphSpecError
-from graphspec_server import wire, wire_umbridge, wire_v2
+from graphspec_server import wire, wire_tesseract, wire_umbridge, wire_v2
 from graphspec_server.dataplane import DataPlane, create_data_plane
 from graphspec_server.errors import failure_of, routing_failure
 from graphspec_server.middleware import Door
-from graphspec_server.routes import umbridge, v1, v2
+from graphspec_server.routes import tesseract, umbridge, v1, v2
 from graphspec_server.routes._answers import failure_answer
 from graphspec_server.routes._media import ONNX, TEXT
 from graphspec_server.routes._openapi import Route, add_routes
@@ -71,6 +71,18 @@ ROUTES = (
             ("Gradient", umbridge.gradient, wire_umbridge.GradientRequest, wire_umbridge.Output),
             ("ApplyJacobian", umbridge.apply_jacobian, wire_umbridge.ApplyJacobianRequest, wire_umbridge.Output),
             ("ApplyHessian", umbridge.apply_hessian, wire_umbridge.ApplyHessianRequest, wire_umbridge.Output),
+        )
+    ),
+    Route("GET", "/tesseract/{model}/openapi.json", tesseract.openapi),
+    Route("GET", "/tesseract/{model}/health", tesseract.health, None, wire_tesseract.Status),
+    *(
+        Route("POST", f"/tesseract/{{model}}/{endpoint.__name__}", endpoint, takes)
+        for endpoint, takes in (
+            (tesseract.apply, wire_tesseract.ApplyRequest),
+            (tesseract.jacobian, wire_tesseract.TesseractJacobian),
+            (tesseract.jacobian_vector_product, wire_tesseract.TesseractJvp),
+            (tesseract.vector_jacobian_product, wire_tesseract.TesseractVjp),
+            (tesseract.abstract_eval, wire_tesseract.AbstractRequest),
         )
     ),
 )

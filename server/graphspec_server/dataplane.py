@@ -17,24 +17,23 @@ import onnx_ir as ir
 
 import graphspec as gs
 from graphspec import (
-    DifferentiationError,
     FeedError,
     GraphSpecError,
     LoadError,
     Problem,
     Report,
-    UnsupportedError,
     ValueInfo,
 )
 from graphspec_server import wire
 from graphspec_server._text import pointer
+from graphspec_server.analysis import abstract_outputs, orders
 from graphspec_server.codec import decode_tensors
 from graphspec_server.errors import RequestError, StorageError
 from graphspec_server.executor import Arrays, Executor, Feeds, Graph, Transform, Work
 from graphspec_server.executor.in_process import BoundedPool, InProcessExecutor
 from graphspec_server.executor.sessions import derived
 from graphspec_server.memory import check_memory
-from graphspec_server.models import Model, Models, Signature, check_name, free_name, is_float
+from graphspec_server.models import Model, Models, Signature, check_name, free_name
 from graphspec_server.records import Record, record_of
 from graphspec_server.repository import DirectoryRepository, Repository
 from graphspec_server.settings import Settings
@@ -238,6 +237,12 @@ class DataPlane:
         arrays = await self._executor.submit(graph, work, feeds)
         return arrays.derivatives["jvp"][product]  # type: ignore[no-any-return]
 
+    async def abstract(
+        self, graph_id: str, record: Record, shapes: Mapping[str, tuple[int, ...]]
+    ) -> dict[str, ValueInfo]:
+        """What the outputs of a graph will be for inputs of these shapes, without a run."""
+        return await self.call(lambda: abstract_outputs(self._load(graph_id), record, shapes))
+
     async def differentiable(self, graph_id: str) -> tuple[bool, bool]:
         """Whether a graph has derivatives of first order, and of second; all float outputs, by all float inputs."""
         return await self.call(lambda: self._differentiable(graph_id))
@@ -299,21 +304,7 @@ class DataPlane:
         return self._record(graph_id)
 
     def _try_derivatives(self, graph_id: str) -> tuple[bool, bool]:
-        record = self._known(graph_id)
-        wrt = [name for name, info in record.inputs.items() if is_float(info)]
-        of = [name for name in record.outputs if name in record.values and is_float(record.values[name])]
-        if not of or not wrt:
-            return False, False
-        try:
-            first = gs.vjp(self._load(graph_id), of, wrt, allow_unused=True)
-        except (DifferentiationError, UnsupportedError):
-            return False, False
-        try:
-            products = [value.name or "" for value in list(first.graph.outputs)[-len(wrt) :]]
-            gs.jvp(first, products, wrt, allow_unused=True)
-        except (DifferentiationError, UnsupportedError):
-            return True, False
-        return True, True
+        return orders(self._load(graph_id), self._known(graph_id))
 
     def _read_record(self, graph_id: str) -> Record:
         data = self._repository.record(graph_id)

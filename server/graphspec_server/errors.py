@@ -190,6 +190,33 @@ def umbridge_failure(failure: Failure) -> tuple[int, str]:
     return (_UMBRIDGE_STATUS, _UMBRIDGE_TYPES[code]) if code in _UMBRIDGE_TYPES else (failure.status, code)
 
 
+# Tesseract's clients read the list of problems under this status alone.
+_TESSERACT_STATUS = 422
+_CLIENT_FAULTS = {400, 422}
+
+
+def tesseract_failure(failure: Failure) -> tuple[int, dict[str, Any]]:
+    """The status and the body of an error as Tesseract has them."""
+    if failure.status not in _CLIENT_FAULTS:
+        return failure.status, {"detail": failure.body["detail"]}
+    details = [
+        {
+            "type": problem["code"],
+            "loc": ["body", *problem.get("path", "").split("/")[1:]],
+            "msg": told(problem),
+        }
+        for problem in failure.body["problems"]
+    ]
+    return _TESSERACT_STATUS, {"detail": details}
+
+
+def told(problem: Mapping[str, str]) -> str:
+    """A problem in one text, its place aside."""
+    sides = [f"{word} {problem[word]}" for word in ("expected", "found") if problem.get(word)]
+    parts = [problem["message"], f"({', '.join(sides)})" if sides else "", problem.get("hint", "")]
+    return " ".join(part for part in parts if part)
+
+
 def routing_failure(status: int, method: str, headers: Mapping[str, str] | None) -> Failure:
     """What the client is told when no route takes its request."""
     code, title = ROUTING.get(status, ("http", "The request cannot be served"))

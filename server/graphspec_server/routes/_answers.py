@@ -14,7 +14,7 @@ from graphspec_server._json import write_json, write_plain_json
 from graphspec_server._safetensors import write_safetensors
 from graphspec_server.codec import Encoding, encode_tensor
 from graphspec_server.dataplane import DataPlane
-from graphspec_server.errors import Failure, umbridge_failure
+from graphspec_server.errors import Failure, tesseract_failure, told, umbridge_failure
 from graphspec_server.executor import Arrays
 from graphspec_server.routes._media import JSON, SAFETENSORS
 
@@ -44,17 +44,18 @@ def failure_answer(failure: Failure, path: str) -> Response:
         status, kind = umbridge_failure(failure)
         told = {"error": {"type": kind, "message": _told(failure.body)}}
         return Response(write_plain_json(told), status, failure.headers, media_type=JSON)
+    if path.startswith("/tesseract/"):
+        status, body = tesseract_failure(failure)
+        return Response(write_plain_json(body), status, failure.headers, media_type=JSON)
     return Response(write_plain_json(failure.body), failure.status, failure.headers, media_type=PROBLEM)
 
 
 def _told(body: Mapping[str, Any]) -> str:
     """All of an error in one text, for protocols whose errors are nothing else."""
-    sentences = []
-    for problem in body["problems"][:_MOST_TOLD]:
-        sides = [f"{word} {problem[word]}" for word in ("expected", "found") if problem.get(word)]
-        parts = [problem["message"], f"({', '.join(sides)})" if sides else "", problem.get("hint", "")]
-        where = f"{problem['path']}: " if problem.get("path") else ""
-        sentences.append(where + " ".join(part for part in parts if part))
+    sentences = [
+        (f"{problem['path']}: " if problem.get("path") else "") + told(problem)
+        for problem in body["problems"][:_MOST_TOLD]
+    ]
     return " ".join(sentences) or str(body["detail"])
 
 

@@ -10,13 +10,18 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from graphspec_server import wire, wire_umbridge, wire_v2
+from graphspec_server import wire, wire_tesseract, wire_umbridge, wire_v2
 from graphspec_server.routes._answers import PROBLEM
 from graphspec_server.routes._media import JSON, ONNX, SAFETENSORS, TEXT
 
 _REFERENCE = "#/components/schemas/{model}"
 
-_TAGS = {"v1": "GraphSpec", "v2": "Open Inference Protocol", "umbridge": "UM-Bridge"}
+_TAGS = {"v1": "GraphSpec", "v2": "Open Inference Protocol", "umbridge": "UM-Bridge", "tesseract": "Tesseract"}
+_ERRORS = {
+    "v2": wire_v2.ErrorAnswer,
+    "umbridge": wire_umbridge.UmBridgeError,
+    "tesseract": wire_tesseract.TesseractError,
+}
 
 _DOCUMENT = {
     "graphspec": 1,
@@ -30,6 +35,7 @@ _DOCUMENT = {
     "outputs": ["loss"],
 }
 _FEEDS = {"x": [1, 2, 3], "y": {"dtype": "float32", "shape": [3], "data": [4, 5, 6]}}
+_APPLIED = {"inputs": {"x": [1.0, 2.0, 3.0], "y": [4.0, 5.0, 6.0]}}
 _EVALUATED = {"name": "loss", "input": [[1, 2, 3], [4, 5, 6]], "config": {}}
 
 EXAMPLES: dict[type[wire.Message], dict[str, Any]] = {
@@ -50,6 +56,13 @@ EXAMPLES: dict[type[wire.Message], dict[str, Any]] = {
         "outputs": [{"name": "loss"}],
     },
     wire_v2.IndexRequest: {"ready": True},
+    wire_tesseract.ApplyRequest: _APPLIED,
+    wire_tesseract.TesseractJacobian: _APPLIED | {"jac_inputs": ["x"], "jac_outputs": ["loss"]},
+    wire_tesseract.TesseractJvp: _APPLIED
+    | {"jvp_inputs": ["x"], "jvp_outputs": ["loss"], "tangent_vector": {"x": [1.0, 0.5, -2.0]}},
+    wire_tesseract.TesseractVjp: _APPLIED
+    | {"vjp_inputs": ["x"], "vjp_outputs": ["loss"], "cotangent_vector": {"loss": 1.0}},
+    wire_tesseract.AbstractRequest: {"inputs": {n: {"shape": [3], "dtype": "float32"} for n in "xy"}},
     wire_umbridge.SizesRequest: {"name": "loss", "config": {"n": 3}},
     wire_umbridge.EvaluateRequest: _EVALUATED,
     wire_umbridge.GradientRequest: _EVALUATED | {"outWrt": 0, "inWrt": 0, "sens": [1]},
@@ -135,8 +148,7 @@ def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
     if route.path.startswith("/v1"):
         found["4XX"] = {"description": "Refused; every problem found is listed", **problem}
     else:
-        error = wire_v2.ErrorAnswer if route.path.startswith("/v2") else wire_umbridge.UmBridgeError
-        found["4XX"] = {"description": "Refused", "model": error}
+        found["4XX"] = {"description": "Refused", "model": _ERRORS[route.path.split("/")[1]]}
     return found
 
 
