@@ -11,7 +11,7 @@ from onnx_ir.passes.common import (
 from graphspec.optimize.constants import constants_to_initializers, constants_to_nodes
 from graphspec.optimize.copying import copied
 from graphspec.optimize.peak import peak_bytes
-from graphspec.optimize.products import merge_biases, merge_transposes
+from graphspec.optimize.products import RECOMPUTED, merge_biases, merge_transposes
 from graphspec.optimize.propagate import RANDOM, propagate
 from graphspec.optimize.sequences import resolve_sequences
 from graphspec.optimize.simplify import simplify
@@ -29,10 +29,6 @@ __all__ = [
     "resolve_sequences",
     "upgraded",
 ]
-
-
-# Metadata of a node that computes something anew, to save memory: it is not merged with the node it repeats.
-RECOMPUTED = "graphspec.recomputed"
 
 
 def optimized(model: ir.Model) -> ir.Model:

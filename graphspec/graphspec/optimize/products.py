@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+# Metadata of a node that computes something anew, to save memory: it is not merged with the node it repeats.
+RECOMPUTED = "graphspec.recomputed"
+
 _GEMM_TYPES = (ir.DataType.FLOAT, ir.DataType.DOUBLE)
 
 
@@ -18,7 +21,7 @@ def merge_biases(model: ir.Model) -> None:
             matmul = None if product is None else product.producer()
             if product is None or bias is None or matmul is None or not _is(matmul, "MatMul"):
                 continue
-            if matmul.metadata_props != node.metadata_props:  # one is computed anew, the other is not
+            if (RECOMPUTED in matmul.metadata_props) != (RECOMPUTED in node.metadata_props):
                 continue
             if not _used_once(product) or not _is_biased_product(product, matmul, bias, node.outputs[0]):
                 continue
