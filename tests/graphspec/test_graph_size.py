@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import graphspec as gs
 from graphspec.derivatives._prepare import UPGRADED_FROM
+from graphspec.optimize import optimized
 from graphspec.validation.feeds import FeedChecker, marked_constants
 from standard_models import STANDARD, nodes, standard
 
@@ -56,3 +58,27 @@ def test_a_derivative_has_the_opset_of_its_source_or_says_so(opset: int, derived
     assert found.graph.opset_imports[""] == derived
     found = gs.load(gs.dumps(found, "json"))
     assert found.metadata_props.get(UPGRADED_FROM) == (str(opset) if derived != opset else None)
+
+
+# A body over x (3, 4), w (4, 2) and b, the shape of b, and the operators left after optimisation.
+MERGED = [
+    pytest.param("h = MatMul(x, w) y = Add(h, b)", (2,), ["Gemm"], id="bias"),
+    pytest.param("h = MatMul(x, w) y = Add(b, h)", (3, 1), ["Gemm"], id="bias by row, on the left"),
+    pytest.param("h = MatMul(x, w) y = Add(h, b)", (5, 3, 2), ["MatMul", "Add"], id="what broadcasts the product"),
+    pytest.param("h = MatMul(x, w) s = Add(h, b) y = Mul(s, h)", (2,), ["MatMul", "Add", "Mul"], id="read twice"),
+    pytest.param('t = Transpose(x) y = Einsum<equation = "ji,ik->kj">(t, b)', (3, 2), ["Einsum"], id="before"),
+    pytest.param('e = Einsum<equation = "ij,jk->ik">(x, w) t = Transpose(e) y = Abs(t)', (1,), ["Einsum", "Abs"], id="behind"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "shape", "left"), MERGED)
+def test_products_take_their_neighbours_in(body: str, shape: tuple[int, ...], left: list[str]) -> None:
+    model = gs.load(
+        f'<ir_version: 10, opset_import: ["" : 21]> g (float[3,4] x, float[4,2] w, float{list(shape)} b) => (float y) '
+        f"{{ {body} }}"
+    )
+    rng = np.random.default_rng(5)
+    feeds = {n: rng.standard_normal(s).astype(np.float32) for n, s in (("x", (3, 4)), ("w", (4, 2)), ("b", shape))}
+    assert [node.op_type for node in optimized(model).graph] == left
+    plain = gs.Session(model, optimize=False).run(feeds)["y"]
+    np.testing.assert_allclose(gs.Session(model).run(feeds)["y"], plain, rtol=1e-5, atol=1e-6)
