@@ -67,7 +67,8 @@ MERGED = [
     pytest.param("h = MatMul(x, w) y = Add(h, b)", (5, 3, 2), ["MatMul", "Add"], id="what broadcasts the product"),
     pytest.param("h = MatMul(x, w) s = Add(h, b) y = Mul(s, h)", (2,), ["MatMul", "Add", "Mul"], id="read twice"),
     pytest.param('t = Transpose(x) y = Einsum<equation = "ji,ik->kj">(t, b)', (3, 2), ["Einsum"], id="before"),
-    pytest.param('e = Einsum<equation = "ij,jk->ik">(x, w) t = Transpose(e) y = Abs(t)', (1,), ["Einsum", "Abs"], id="behind"),
+    pytest.param('e = Einsum<equation = "ij,jk->ik">(x, w) t = Transpose(e) y = Abs(t)', (1,), ["Einsum", "Abs"],
+                 id="behind"),
 ]  # fmt: skip
 
 
