@@ -46,12 +46,14 @@ def _ask(
     parameters: Feeds | None,
     fetches: Names | None,
     allow_unused: bool,
+    seeds: int | None = None,
 ) -> Flow[Reply]:
     body = {
         "of": of if VERBS[verb].scalar else names(of),
         "wrt": names(wrt),
         "fetches": None if fetches is None else names(fetches),
         "allow_unused": allow_unused or None,
+        "seeds": seeds,
     }
     tensors = {"feeds": feeds, "parameters": parameters, VERBS[verb].vectors or "": vectors}
     return (yield from exchange(f"/v1/graphs/{model.id}/{verb}", body, tensors))
@@ -67,10 +69,11 @@ def products(
     parameters: Feeds | None = None,
     fetches: Names | None = None,
     allow_unused: bool = False,
+    seeds: int | None = None,
 ) -> Flow[Answer]:
     """The answer of a verb that gives arrays by one name."""
     wanted = VERBS[verb].answer
-    reply = yield from _ask(model, verb, feeds, of, wrt, vectors, parameters, fetches, allow_unused)
+    reply = yield from _ask(model, verb, feeds, of, wrt, vectors, parameters, fetches, allow_unused, seeds)
     return read(reply, lambda groups: Answer.from_groups(groups, wanted), lambda body: Answer.from_json(body, wanted))
 
 
@@ -150,6 +153,7 @@ def vjp(
     parameters: Feeds | None = None,
     fetches: Names | None = None,
     allow_unused: bool = False,
+    seeds: int | None = None,
 ) -> Flow[Answer]:
     """The vector-Jacobian products: for each of ``wrt`` the sum over ``of`` of cotangent times Jacobian.
 
@@ -161,12 +165,13 @@ def vjp(
         parameters: Values that override the graph's parameters in this run.
         fetches: The values wanted beside, in ``.outputs``; by default the outputs.
         allow_unused: Whether the derivative of what does not depend on ``wrt`` is zeros, and not refused.
+        seeds: How many cotangents there are: they, and the products, then have a leading dimension of that size.
 
     Returns:
         The products by the names of ``wrt``; ``.outputs`` has the outputs.
     """
     targets = names(of) if of is not None else list(cotangents)
-    return products(_model, "vjp", feeds, targets, wrt, cotangents, parameters, fetches, allow_unused)
+    return products(_model, "vjp", feeds, targets, wrt, cotangents, parameters, fetches, allow_unused, seeds)
 
 
 def jvp(
@@ -179,6 +184,7 @@ def jvp(
     parameters: Feeds | None = None,
     fetches: Names | None = None,
     allow_unused: bool = False,
+    seeds: int | None = None,
 ) -> Flow[Answer]:
     """The Jacobian-vector products: for each of ``of`` the sum over ``wrt`` of Jacobian times tangent.
 
@@ -190,12 +196,13 @@ def jvp(
         parameters: Values that override the graph's parameters in this run.
         fetches: The values wanted beside, in ``.outputs``; by default the outputs.
         allow_unused: Whether the derivative of what does not depend on ``wrt`` is zeros, and not refused.
+        seeds: How many tangents there are: they, and the products, then have a leading dimension of that size.
 
     Returns:
         The products by the names of ``of``; ``.outputs`` has the outputs.
     """
     variables = names(wrt) if wrt is not None else list(tangents)
-    return products(_model, "jvp", feeds, of, variables, tangents, parameters, fetches, allow_unused)
+    return products(_model, "jvp", feeds, of, variables, tangents, parameters, fetches, allow_unused, seeds)
 
 
 def hvp(
@@ -208,6 +215,7 @@ def hvp(
     parameters: Feeds | None = None,
     fetches: Names | None = None,
     allow_unused: bool = False,
+    seeds: int | None = None,
 ) -> Flow[Answer]:
     """The product of a scalar's Hessian with a vector, and its gradients.
 
@@ -219,12 +227,13 @@ def hvp(
         parameters: Values that override the graph's parameters in this run.
         fetches: The values wanted beside, in ``.outputs``; by default the outputs.
         allow_unused: Whether the derivative of what does not depend on ``wrt`` is zeros, and not refused.
+        seeds: How many tangents there are: they, and the products, then have a leading dimension of that size.
 
     Returns:
         The products by the names of ``wrt``; ``.gradients`` has the gradients, ``.outputs`` the outputs.
     """
     variables = names(wrt) if wrt is not None else list(tangents)
-    return products(_model, "hvp", feeds, of, variables, tangents, parameters, fetches, allow_unused)
+    return products(_model, "hvp", feeds, of, variables, tangents, parameters, fetches, allow_unused, seeds)
 
 
 def jacobian(

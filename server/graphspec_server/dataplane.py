@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -93,9 +93,8 @@ class DataPlane:
         def work() -> tuple[Record, bool]:
             _refuse_repeated(request.of_names, request.wrt)
             model = self._load(graph_id)
-            made = derived(
-                model, Work(request.transform, request.of_names, tuple(request.wrt), None, request.allow_unused)
-            )
+            asked = Work(request.transform, request.of_names, tuple(request.wrt), None, request.allow_unused)
+            made = derived(model, asked, request.seeds)
             return self._store(made, gs.validate(made))
 
         return await self.call(work)
@@ -281,9 +280,11 @@ class DataPlane:
             for name in known.keys() - given.tensors.keys():
                 message = f"{name!r} has no {given.kind}."
                 problems.append(_problem(f"missing-{given.kind}", message, pointer(given.field)))
+            problems += _check_seeds(given, vectors)
         if problems:
             raise FeedError(problems=problems)
-        check_memory(record, values, self._max_run_bytes)
+        seeds = given.seeds or 1 if given else 1
+        check_memory(record, values, self._max_run_bytes, seeds, [*vectors, *getattr(request, "wrt", ())])
         return Feeds(values | overrides, vectors, request.seed, self._max_run_bytes)
 
     def _store(self, model: ir.Model, report: Report) -> tuple[Record, bool]:
@@ -380,7 +381,21 @@ def _derivative(
 ) -> Work:
     _refuse_repeated(of, asked.wrt)
     wanted = None if fetches is None else tuple(fetches)
-    return Work(transform, tuple(of), tuple(asked.wrt), wanted, asked.allow_unused)
+    seeds = isinstance(asked, wire.Seeds) and asked.seeds is not None
+    return Work(transform, tuple(of), tuple(asked.wrt), wanted, asked.allow_unused, seeds)
+
+
+def _check_seeds(given: wire.Vectors, vectors: Mapping[str, np.ndarray]) -> Iterator[Problem]:
+    """Vectors that do not lead with the number of seeds."""
+    for name, array in vectors.items():
+        if given.seeds is not None and array.shape[:1] != (given.seeds,):
+            yield Problem(
+                code="shape-mismatch",
+                message=f"The {given.kind}s of {name!r} do not lead with the number of seeds.",
+                path=pointer(given.field, name),
+                expected=f"a leading dimension of {given.seeds}, before the shape of {name!r}",
+                found=f"shape {list(array.shape)}",
+            )
 
 
 def _refuse_repeated(of: Sequence[str], wrt: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -11,15 +11,18 @@ from graphspec import LimitError, dtypes
 from graphspec_server.records import Record
 
 
-def check_memory(record: Record, feeds: Mapping[str, np.ndarray], limit: int) -> None:
+def check_memory(
+    record: Record, feeds: Mapping[str, np.ndarray], limit: int, seeds: int = 1, named: Iterable[str] = ()
+) -> None:
     """Refuse a run of which a single value is larger than the limit.
 
-    Named dimensions are those of the feeds; values of unknown size are let pass.
+    Named dimensions are those of the feeds; values of unknown size are let pass. With several seeds there are as many
+    derivatives of each intermediate value, and of those ``named``.
 
     Raises:
         LimitError: A value is too large; the problem names it.
     """
-    sizes = _named_dimensions(record, feeds)
+    sizes, derived = _named_dimensions(record, feeds), set(named)
     for name, info in record.values.items():
         if info.shape is None or info.dtype not in dtypes.BY_NAME:
             continue
@@ -28,6 +31,8 @@ def check_memory(record: Record, feeds: Mapping[str, np.ndarray], limit: int) ->
         if len(known) < len(dimensions):
             continue
         needed = math.prod(known) * max(1, dtypes.BY_NAME[info.dtype].bits // 8)
+        if info.kind == "intermediate" or name in derived:
+            needed *= seeds
         if needed > limit:
             raise LimitError(
                 f"The value {name!r} would need more memory than a run may use.",

@@ -103,13 +103,30 @@ class RunRequest(StoredRunRequest):
     """The graph."""
 
 
+class Seeds(Message):
+    """Several vectors in one run."""
+
+    seeds: int | None = Field(default=None, ge=1, le=2**31)
+    """How many vectors there are: cotangents or tangents, and the products, then have a leading dimension of that
+    size."""
+
+
 class Vectors(NamedTuple):
-    """The vectors of a product: the field that holds them, what one is called, and the names that have one each."""
+    """The vectors of a product.
+
+    Attributes:
+        field: The field that holds them.
+        kind: What one is called.
+        names: What has one each.
+        tensors: They themselves.
+        seeds: How many each of them holds, in front.
+    """
 
     field: str
     kind: str
     names: list[str]
     tensors: dict[str, Any]
+    seeds: int | None
 
 
 class GradRequest(RunOptions, GradTarget):
@@ -133,21 +150,21 @@ class HessianRequest(GradRequest):
     """The Hessian of one scalar of a stored graph."""
 
 
-class VjpRequest(JacobianRequest):
+class VjpRequest(JacobianRequest, Seeds):
     """A vector-Jacobian product of a stored graph."""
 
     cotangents: dict[str, Tensor]
     """For each name in `of` a tensor of its shape."""
 
 
-class JvpRequest(JacobianRequest):
+class JvpRequest(JacobianRequest, Seeds):
     """A Jacobian-vector product of a stored graph."""
 
     tangents: dict[str, Tensor]
     """For each name in `wrt` a tensor of its shape."""
 
 
-class HvpRequest(GradRequest):
+class HvpRequest(GradRequest, Seeds):
     """Gradients of one scalar of a stored graph, and the product of its Hessian with a vector."""
 
     tangents: dict[str, Tensor]
@@ -160,9 +177,9 @@ DerivativeRequest = GradRequest | JacobianRequest
 def vectors_of(request: RunOptions) -> Vectors | None:
     """The cotangents or tangents of a request, if it is of a kind that has them."""
     if isinstance(request, VjpRequest):
-        return Vectors("cotangents", "cotangent", request.of, request.cotangents)
+        return Vectors("cotangents", "cotangent", request.of, request.cotangents, request.seeds)
     if isinstance(request, JvpRequest | HvpRequest):
-        return Vectors("tangents", "tangent", request.wrt, request.tangents)
+        return Vectors("tangents", "tangent", request.wrt, request.tangents, request.seeds)
     return None
 
 
@@ -182,8 +199,14 @@ class DeriveRequest(Message):
     allow_unused: bool = False
     """Whether a value that nothing depends on has zeros for its derivative, instead of an error."""
 
+    seeds: Annotated[int, Field(ge=1, le=2**31)] | Annotated[str, Field(min_length=1)] | None = None
+    """How many cotangents or tangents there are, or the name of a dimension: they and the products then have it in
+    front."""
+
     @model_validator(mode="after")
     def _fits_transform(self) -> DeriveRequest:
+        if self.transform == "grad" and self.seeds is not None:
+            raise ValueError("grad has no cotangents or tangents: it takes no 'seeds'")
         if self.transform in ("grad", "hvp") and not isinstance(self.of, str):
             raise ValueError(f"{self.transform} differentiates one scalar: 'of' is a name, not a list")
         return self

@@ -40,6 +40,7 @@ class Work:
         wrt: Names of the values to differentiate with respect to.
         fetches: Names of the values wanted, ``None`` for all outputs.
         allow_unused: Whether what is not connected has derivatives of zero.
+        seeds: Whether cotangents or tangents, and products, have a leading dimension.
     """
 
     transform: Transform = "run"
@@ -47,6 +48,7 @@ class Work:
     wrt: tuple[str, ...] = ()
     fetches: tuple[str, ...] | None = None
     allow_unused: bool = False
+    seeds: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

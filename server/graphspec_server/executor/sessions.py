@@ -38,7 +38,10 @@ PRODUCTS = {
     "hvp": Product(gs.hvp, True, "wrt", {"gradients": "wrt", "hvp": "wrt"}),
 }
 
-Key = tuple[str, str, tuple[str, ...], tuple[str, ...], bool]
+# What one batched run of a Jacobian or Hessian may take, within the limit of a run: several runs share the machine.
+_BATCH_BYTES = 1 << 28
+
+Key = tuple[str, str, tuple[str, ...], tuple[str, ...], bool, bool]
 
 
 class Compiled(Protocol):
@@ -88,17 +91,20 @@ class CompiledMatrix:
     matrix: gs.Jacobian | gs.Hessian
 
     def run(self, feeds: Feeds, fetches: tuple[str, ...] | None, deadline: float) -> Arrays:
-        """Run as often as the matrix has rows or columns."""
+        """One batched run, or several where memory asks for it."""
         options: dict[str, Any] = {"deadline": deadline, "seed": feeds.seed, "max_bytes": feeds.max_bytes}
+        if feeds.max_bytes is not None:
+            options["batch_bytes"] = min(feeds.max_bytes, _BATCH_BYTES)
         outputs, matrices = self.matrix.run(feeds.values, fetches, **options)
         return Arrays(outputs, {self.name: matrices})
 
 
-def derived(model: ir.Model, work: Work) -> ir.Model:
+def derived(model: ir.Model, work: Work, seeds: int | str | None = None) -> ir.Model:
     """A derivative as a graph."""
+    options = {} if seeds is None else {"seeds": seeds}
     product = PRODUCTS[work.transform]
     of = work.of[0] if product.scalar else list(work.of)
-    return product.derive(model, of=of, wrt=list(work.wrt), allow_unused=work.allow_unused)
+    return product.derive(model, of=of, wrt=list(work.wrt), allow_unused=work.allow_unused, **options)
 
 
 def compile_work(graph: Graph, work: Work) -> Compiled:
@@ -119,7 +125,8 @@ def compile_work(graph: Graph, work: Work) -> Compiled:
     groups: dict[str, tuple[str, ...]] = {}
     if work.transform in PRODUCTS:
         product, names = PRODUCTS[work.transform], {"of": work.of, "wrt": work.wrt}
-        model = derived(model, work)
+        # No dimension of a graph is called by the graph's own digest.
+        model = derived(model, work, f"seeds_{graph.id}" if work.seeds else None)
         vectors = names[product.vectors] if product.vectors else ()
         groups = {group: names[role] for group, role in product.groups.items()}
     inputs, outputs = [[value.name or "" for value in side] for side in (model.graph.inputs, model.graph.outputs)]
@@ -143,7 +150,7 @@ class SessionCache:
 
     def get(self, graph: Graph, work: Work) -> Compiled:
         """The compiled form of a graph's work; compiled by the first who asks."""
-        key = (graph.id, work.transform, work.of, work.wrt, work.allow_unused)
+        key = (graph.id, work.transform, work.of, work.wrt, work.allow_unused, work.seeds)
         with self._lock:
             future = self._kept.get(key)
             first = future is None
