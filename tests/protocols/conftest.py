@@ -32,6 +32,9 @@ GRAPHS = {
         density = Mul(half, e)  xxx = Mul(xx, x)  cubes = Mul(s, xxx) }""",
     "positive": """positive (float[3] x) => (float[k] y) <float zero = {0.0}> {
         which = Greater(x, zero)  y = Compress<axis=0>(x, which) }""",
+    # its elements are not equally long
+    "pieces": """pieces (float[3] x) => (seq(float[k]) y, float[3] z) {
+        lengths = Constant<value_ints = [1, 2]>()  y = SplitToSequence<axis=0>(x, lengths)  z = Neg(x) }""",
     "strings": "strings (string[n] a, string[n] b) => (string[n] c) { c = StringConcat(a, b) }",
     "nan": "nan (float[n] x) => (float[n] y, float[n] z) { y = Log(x)  z = Neg(x) }",
     "half": "half (float16[n] x) => (float16[n] y) { y = Add(x, x) }",
@@ -44,10 +47,14 @@ GRAPHS = {
 }
 
 
+def as_text(name: str) -> str:
+    """A graph of the table as a model in ONNX text."""
+    return f'<ir_version: 10, opset_import: ["" : 21]> {GRAPHS[name]}'
+
+
 def onnx_of(name: str) -> bytes:
     """A graph of the table as a file."""
-    text = f'<ir_version: 10, opset_import: ["" : 21]> {GRAPHS[name]}'
-    return gs.dumps(gs.load(text), "onnx")
+    return gs.dumps(gs.load(as_text(name)), "onnx")
 
 
 class Running:
@@ -107,6 +114,12 @@ def own_running(tmp_path) -> Iterator[Running]:
 def graph_of() -> Callable[[str], bytes]:
     """Graphs of the table as files."""
     return onnx_of
+
+
+@pytest.fixture
+def text_of() -> Callable[[str], str]:
+    """Graphs of the table as ONNX text."""
+    return as_text
 
 
 @pytest.fixture

@@ -100,6 +100,7 @@ INFER = {
     "huge-product": ("same_bool", asked({"name": "x", "datatype": "BOOL", "shape": HUGE, "data": [True]}), 422, "shape"),
     "hundred-dimensions": ("loss", given({"shape": [1] * 100}), 422, "at most 64"),
     "fraction-in-shape": ("loss", given({"shape": [3.5]}), 400, "/inputs/0/shape"),
+    "sequence": ("pieces", asked(X), 422, "'y' has no form in this protocol"),
     "shared-memory": ("loss", given({"data": None, "parameters": {"shared_memory_region": "r"}}), 422, "hared memory"),
     "unknown-output": ("loss", asked(X, Y, outputs=[{"name": "z"}]), 422, "no output 'z'"),
     "output-twice": ("loss", asked(X, Y, outputs=[{"name": "xy"}, {"name": "xy"}]), 422, "'xy' is asked for twice"),
@@ -258,3 +259,13 @@ def test_good_requests_of_the_same_kind_are_taken(plain):
         answer = plain.post("/v2/models/loss/infer", content=content, headers=headers)
         assert answer.status_code == 200, answer.text
         assert answer.json()["outputs"][0] == {"name": "loss", "datatype": "FP32", "shape": [], "data": [38]}
+
+
+def test_an_output_that_is_no_tensor_stands_in_nobody_s_way(plain, text_of):
+    answer = plain.post("/v2/models/pieces/infer", content=asked(X, outputs=[{"name": "z"}]))
+    assert answer.json()["outputs"][0]["data"] == [-1, -2, -3]
+    described = plain.get("/v2/models/pieces").json()["outputs"]
+    assert [tensor["datatype"] for tensor in described] == ["sequence(float32)", "FP32"]
+    body = {"graph": {"text": text_of("pieces")}, "feeds": {"x": [1, 2, 3]}}
+    answer = plain.post("/v1/run", json=body)
+    assert (answer.status_code, answer.json()["problems"][0]["code"]) == (422, "not-a-tensor")

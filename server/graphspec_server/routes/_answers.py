@@ -69,7 +69,7 @@ async def arrays_answer(request: Request, arrays: Arrays, media: str, encoding: 
             return Response(write_safetensors(flat), media_type=SAFETENSORS)
         return json_answer({group: _encoded(members, encoding) for group, members in groups.items()})
 
-    size = sum(np.size(array) for members in groups.values() for _, array in _flat(members))
+    size = sum(getattr(array, "size", 0) for members in groups.values() for _, array in _flat(members))
     plane: DataPlane = request.app.state.data_plane
     return write() if size <= SMALL_ANSWER else await plane.call(write)
 

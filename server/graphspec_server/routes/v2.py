@@ -214,7 +214,7 @@ async def _infer(request: Request, model: Model, record: Record) -> tuple[Respon
             headers["content-encoding"] = coding
         return Response(text, headers=headers, media_type=JSON if header_length is None else OCTETS)
 
-    size = sum(np.size(array) for _, array, _ in found)
+    size = sum(getattr(array, "size", 0) for _, array, _ in found)  # what is no array is refused below
     answer = write() if size <= SMALL_ANSWER else await plane.call(write)
     times.append(time.perf_counter_ns())
     parts = ("compute_input", "compute_infer", "compute_output")
