@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from graphspec import dtypes
 from graphspec.inference import array_of
+from graphspec.operators import registry
 from graphspec.operators.attributes import attributes_of
 from graphspec.optimize import clean, copied
 from graphspec.runtime.compiled import CompiledPlan
@@ -20,6 +22,8 @@ from graphspec.runtime.steps import Emitter, Node, Place, feed
 
 # NumPy's own numbers; what else there is (strings, the narrow floats of ML) goes through plain kernels.
 _PLANNED = frozenset("?bBhHiIlLqQefd")
+
+_NEWEST = onnx.defs.onnx_opset_version()
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -101,8 +105,8 @@ class _Compiler:
     def _lowered(self, node: ir.Node) -> tuple[Place, ...] | None:
         lowering = LOWERINGS.get(node.op_type) if node.domain == "" else None
         entry = find_kernel(node, self.graph.opset_imports)
-        if lowering is None or entry is None:
-            return None
+        if lowering is None or entry is None or entry is not registry.find(node.op_type, "", _NEWEST):
+            return None  # what old versions meant is left to their own kernels
         outputs = [_known(v) for v in node.outputs]
         inputs = tuple(None if v is None else self._place(v) for v in node.inputs)
         if any(shape is None for shape, _ in outputs) or any(p is not None and p.shape is None for p in inputs):
