@@ -59,12 +59,12 @@ async def hvp(request: Request, graph_id: str) -> Response:
 
 
 async def jacobian(request: Request, graph_id: str) -> Response:
-    """Outputs of a stored graph, and whole Jacobians; a run for each element of the smaller side."""
+    """Outputs of a stored graph, and whole Jacobians; one batched run, in the cheaper mode."""
     return await _derivative(request, graph_id, "jacobian", wire.JacobianRequest)
 
 
 async def hessian(request: Request, graph_id: str) -> Response:
-    """Outputs of a stored graph, and the whole Hessian of one scalar; a run for each element of `wrt`."""
+    """Outputs of a stored graph, and the whole Hessian of one scalar; one batched run."""
     return await _derivative(request, graph_id, "hessian", wire.HessianRequest)
 
 
