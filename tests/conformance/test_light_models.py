@@ -19,11 +19,16 @@ from steps.weights import LIGHT, with_random_weights
 NAMES = sorted(path.stem.removeprefix("light_") for path in LIGHT.glob("light_*.onnx"))
 
 
+# Hundreds of megabytes of weights each.
+LARGE = {"bvlc_alexnet", "vgg19", "zfnet512"}
+
+
 def test_there_are_nine() -> None:
     assert len(NAMES) == 9
+    assert set(NAMES) > LARGE
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in LARGE else []) for n in NAMES])
 def test_random_weights(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     model = with_random_weights(name, seed=0)
     graph = model.graph

@@ -32,7 +32,7 @@ def through_text(model):
     return interchange.load_proto(gs.dumps(model, "text"))
 
 
-@pytest.mark.parametrize("kind", COUNTS)
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] if k == "real" else []) for k in COUNTS])
 def test_backend_suite(kind):
     results = Counter()
     lost = []

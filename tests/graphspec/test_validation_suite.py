@@ -189,9 +189,9 @@ def misspell_operators(model: onnx.ModelProto) -> None:
     ("length", "change", "codes"),
     [
         pytest.param(10_000, lambda m: None, {}, id="sound"),
-        pytest.param(100_000, lambda m: None, {}, id="long"),
+        pytest.param(100_000, lambda m: None, {}, id="long", marks=pytest.mark.slow),
         pytest.param(10_000, reverse, {"not-sorted": 1}, id="reversed"),
-        pytest.param(30_000, make_cycle, {"cycle": 1, "unused-input": 1}, id="one-long-cycle"),
+        pytest.param(10_000, make_cycle, {"cycle": 1, "unused-input": 1}, id="one-long-cycle"),
         pytest.param(
             10_000, misspell_values, {"undefined-value": 10_000, "unused-node": 9_999, "unused-input": 1}, id="values"
         ),
@@ -201,9 +201,9 @@ def misspell_operators(model: onnx.ModelProto) -> None:
 def test_large_graphs_take_linear_time(length: int, change: Any, codes: dict[str, int]) -> None:
     model = chain(length)
     change(model)
-    start = time.perf_counter()
+    start = time.process_time()
     report = validate(model)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     assert Counter(p.code for p in report.problems) == codes
     assert seconds < length / 1000, "10,000 nodes take 0.7 s on an idle machine"
     if not codes:
