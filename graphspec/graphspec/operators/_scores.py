@@ -10,7 +10,9 @@ from graphspec.operators.registry import Array
 
 TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")  # in the order of TreeEnsemble's numbers
 # SOFTMAX_ZERO counts what is nearer to zero than this as zero.
-_NOTHING = 1e-7
+NOTHING = 1e-7
+# The constant of Winitzki's approximation in PROBIT.
+PROBIT_A = 0.147
 
 
 def matrix(X: Array) -> Array:
@@ -46,7 +48,7 @@ def transformed(scores: Array, post_transform: str) -> Array:
             case "SOFTMAX":
                 return softmax(scores)
             case "SOFTMAX_ZERO":
-                present = np.abs(scores) > _NOTHING
+                present = np.abs(scores) > NOTHING
                 raised = np.where(present, np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf)), 0)
                 total = raised.sum(axis=1, keepdims=True)
                 return np.asarray(raised / np.where(total == 0, 1, total))
@@ -69,9 +71,9 @@ def softmax(x: Array) -> Array:
 def probit(p: Array) -> Array:
     """√2 · erf⁻¹(2p - 1), by the approximation that ONNX's runtimes use.
 
-    Source: Winitzki, A handy approximation for the error function and its inverse, 2008, with a = 0.147.
+    Source: Winitzki, A handy approximation for the error function and its inverse, 2008.
     """
-    a = 0.147
+    a = PROBIT_A
     x = 2 * p - 1
     log = np.log1p(-x * x)
     half = 2 / (np.pi * a) + log / 2

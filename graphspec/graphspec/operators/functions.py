@@ -11,6 +11,7 @@ from onnx_ir.passes.common import InlinePass
 
 from graphspec.errors import LimitError, UnsupportedError
 from graphspec.inference import type_proto
+from graphspec.operators.expansions import own_body
 
 # What the calls of a model's functions may grow to, and how deep they may go: two kilobytes can ask for millions.
 MAX_INLINED_NODES = 1_000_000
@@ -37,11 +38,14 @@ def _body_version(node: ir.Node, opset: int) -> tuple[Any, int, bool] | None:
 
 
 def body(node: ir.Node, opset: int) -> ir.Function | None:
-    """The function body of a node, built for its attributes and input types.
+    """The function body of a node, built for its attributes and input types: ONNX's, or else one of ours.
 
     Returns:
         The function, its opset imports set to the model's; ``None`` when the operator has none.
     """
+    own = own_body(node)
+    if own is not None:
+        return ir.serde.deserialize_function(own)
     found = _body_version(node, opset)
     if found is None:
         return None

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from graphspec.operators._ml_bodies import Body, gives_scores
 from graphspec.operators._scores import checked, first_largest, labels_of, matrix, second_class, transformed
-from graphspec.operators._types import Builder, Cotangents, Value
+from graphspec.operators.attributes import attributes_of
+from graphspec.operators.expansions import body_of
 from graphspec.operators.registry import Array, operator
 
 _ML = "ai.onnx.ml"
@@ -37,35 +43,25 @@ def linear_regressor(
     return transformed(_linear(X, coefficients, intercepts, targets), post_transform).astype(np.float32)
 
 
-@linear_regressor.vjp
-def linear_regressor_vjp(
-    op: Builder, dY: Value, Y: Value, X: Value, *, coefficients: list[float] | None, intercepts: list[float] | None,
-    post_transform: str, targets: int,
-) -> Cotangents:  # fmt: skip
-    """dX = ds @ coefficients, with ds the cotangent of the scores."""
-    del intercepts
-    ds = _before_transform(op, dY, Y, post_transform)
-    return None if ds is None else _through_product(op, ds, X, coefficients, targets)
+@body_of("LinearRegressor", domain=_ML)
+def linear_regressor_body(node: ir.Node) -> onnx.FunctionProto:
+    """The product, and the transform of the scores."""
+    given = {**linear_regressor.attributes, **attributes_of(node)}
+    body = Body(node)
+    _product(body, given, given["targets"])
+    body.transform(given["post_transform"])
+    return body.function()
 
 
-def _before_transform(op: Builder, dY: Value, Y: Value, post_transform: str) -> Value | None:
-    """The cotangent of scores from that of what was made of them; none for the two transforms with no rule yet."""
-    out: Value | None = None
-    if post_transform == "NONE":
-        out = dY
-    elif post_transform == "LOGISTIC":
-        out = op.Mul(dY, op.Mul(Y, op.Sub(op.scalar(1, Y), Y)))
-    elif post_transform == "SOFTMAX":
-        weighted = op.Mul(dY, Y)
-        out = op.Sub(weighted, op.Mul(Y, op.ReduceSum(weighted, op.ints([1]))))
-    return out
-
-
-def _through_product(op: Builder, ds: Value, X: Value, coefficients: list[float] | None, targets: int) -> Value:
-    matrix_ = np.array(coefficients or [], dtype=np.float64).reshape(targets, -1)
-    if op.rank(ds) is None:  # inference does not always say
-        ds = op.reshape(ds, [-1, targets])
-    return op.reshape_like(op.MatMul(op.cast(ds, X), op.const(matrix_, op.numpy_dtype(X))), X)
+def _product(body: Body, given: dict[str, Any], count: int) -> None:
+    """``s``, so many scores a row."""
+    flat = given["coefficients"] or []
+    features = len(flat) // max(1, count)
+    body.rows(features)
+    body.const("coefficients", body.array("coefficients", flat, (count, features)).T)
+    shift = given["intercepts"] or [0.0] * count
+    body.const("intercepts", body.array("intercepts", shift, (count,)))
+    body.add("product = MatMul(x, coefficients)  s = Add(product, intercepts)")
 
 
 @operator("LinearClassifier", since=1, domain=_ML)
@@ -93,29 +89,24 @@ def linear_classifier(
     return labels[first_largest(scores)], transformed(scores, post_transform).astype(np.float32)
 
 
-@linear_classifier.vjp_all
-def linear_classifier_vjp(
-    op: Builder, dY: tuple[Value | None, ...], Y: tuple[Value, ...], X: Value, *, coefficients: list[float],
-    classlabels_ints: list[int] | None, classlabels_strings: list[str] | None, intercepts: list[float] | None,
-    multi_class: int, post_transform: str,
-) -> Cotangents:  # fmt: skip
-    """dX = ds @ coefficients; of the two columns made from one score the first goes down as the second goes up."""
-    del multi_class
-    dZ, Z = dY[1], Y[1]
-    features = op.dims(X)
-    count = len(intercepts) if intercepts else 0
-    if not count and features is not None and isinstance(features[-1], int):
-        count = len(coefficients) // max(1, features[-1])
-    if dZ is None or not count:
+@body_of("LinearClassifier", domain=_ML)
+def linear_classifier_body(node: ir.Node) -> onnx.FunctionProto | None:
+    """The product, and the transform of the scores; one score for two labels gives both columns."""
+    if not gives_scores(node):
         return None
-    if count == 1 and len(classlabels_strings or classlabels_ints or ()) == 2:
-        first, second = op.Split(dZ, op.ints([1, 1]), axis=1, outputs=2)
-        ds: Value | None = op.Sub(second, first)
-        if post_transform == "LOGISTIC":
-            low, high = op.Split(Z, op.ints([1, 1]), axis=1, outputs=2)
-            ds = op.Mul(ds, op.Mul(low, high))
-        elif post_transform == "PROBIT":
-            ds = None
+    given = {**linear_classifier.attributes, **attributes_of(node)}
+    body = Body(node)
+    labels = len(given["classlabels_strings"] or given["classlabels_ints"] or ())
+    count = len(given["intercepts"] or ()) or labels
+    X = node.inputs[0]
+    features = X.shape[-1] if X is not None and X.shape is not None else None
+    if not given["intercepts"] and labels == 2:
+        if not isinstance(features, int):
+            raise body.refuse("intercepts", "is left out, and the number of features is unknown: one score, or two")
+        count = len(given["coefficients"]) // max(1, features)
+    _product(body, given, count)
+    if count == 1 and labels == 2:
+        body.second_class(given["post_transform"], True)
     else:
-        ds = _before_transform(op, dZ, Z, post_transform)
-    return None if ds is None else _through_product(op, ds, X, coefficients, count)
+        body.transform(given["post_transform"])
+    return body.function()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from graphspec.operators._coupling import coupled, coupled_body
+from graphspec.operators._ml_bodies import Body, gives_scores
 from graphspec.operators._scores import (
     checked,
     first_largest,
@@ -13,8 +19,9 @@ from graphspec.operators._scores import (
     second_class,
     transformed,
 )
-from graphspec.operators._types import Builder, Cotangents, Value
-from graphspec.operators.registry import ZERO, Array, operator
+from graphspec.operators.attributes import attributes_of
+from graphspec.operators.expansions import body_of
+from graphspec.operators.registry import Array, operator
 
 _ML = "ai.onnx.ml"
 _KERNELS = ("LINEAR", "POLY", "RBF", "SIGMOID")
@@ -90,44 +97,64 @@ def svm_regressor(
     return (np.where(Y > 0, 1, -1) if one_class else Y).astype(np.float32)
 
 
-@svm_regressor.vjp
-def svm_regressor_vjp(
-    op: Builder, dY: Value, Y: Value, X: Value, *, coefficients: list[float] | None,
-    kernel_params: list[float] | None, kernel_type: str, n_supports: int, one_class: int, post_transform: str,
-    rho: list[float] | None, support_vectors: list[float] | None,
-) -> Cotangents:  # fmt: skip
-    """dX = Σ dY · coefficient · ∂kernel/∂X: for the product kernels along the support vectors, for RBF to them."""
-    del rho
-    if one_class:
-        return ZERO
-    if post_transform != "NONE":
-        return None
-    dtype = op.numpy_dtype(X)
-    weights = np.array(coefficients or [], dtype=np.float64).reshape(1, -1)
-    dY = op.cast(dY if op.rank(dY) == 2 else op.reshape(dY, [-1, 1]), X)  # inference does not say its rank
-    if n_supports <= 0:
-        return op.reshape_like(op.MatMul(dY, op.const(weights, dtype)), X)
-    gamma, coef0, degree = _parameters(kernel_type, kernel_params)
-    vectors = np.array(support_vectors or [], dtype=np.float64).reshape(n_supports, -1)
-    rows = X if op.rank(X) == 2 else op.reshape(X, [-1, vectors.shape[1]])
-    pulled = op.Mul(dY, op.const(weights, dtype))
-    product = op.MatMul(rows, op.const(vectors.T, dtype))
-    inner = op.Add(op.Mul(product, op.scalar(gamma, X)), op.scalar(coef0, X))
-    if kernel_type == "RBF":
-        square = op.Add(op.ReduceSumSquare(rows, op.ints([1])), op.const(np.square(vectors).sum(1)[None], dtype))
-        distance = op.Sub(square, op.Mul(product, op.scalar(2, X)))
-        pulled = op.Mul(pulled, op.Mul(op.Exp(op.Mul(distance, op.scalar(-gamma, X))), op.scalar(2 * gamma, X)))
-    elif kernel_type == "POLY":
-        slope = op.Pow(inner, op.scalar(degree - 1, X))
-        pulled = op.Mul(pulled, op.Mul(slope, op.scalar(degree * gamma, X)))
-    elif kernel_type == "SIGMOID":
-        y = op.Tanh(inner)
-        slope = op.Sub(op.scalar(1, X), op.Mul(y, y))
-        pulled = op.Mul(pulled, op.Mul(slope, op.scalar(gamma, X)))
-    dX = op.MatMul(pulled, op.const(vectors, dtype))
-    if kernel_type == "RBF":
-        dX = op.Sub(dX, op.Mul(rows, op.ReduceSum(pulled, op.ints([1]))))
-    return op.reshape_like(dX, X)
+@body_of("SVMRegressor", domain=_ML)
+def svm_regressor_body(node: ir.Node) -> onnx.FunctionProto:
+    """The kernel function of the rows and the support vectors, their weighted sum, and the transform."""
+    given = {**svm_regressor.attributes, **attributes_of(node)}
+    body = Body(node)
+    weights = given["coefficients"] or []
+    if given["n_supports"] > 0:
+        _similar(body, given, given["n_supports"])
+        weights = body.array("coefficients", weights, (given["n_supports"], 1))
+    else:
+        body.rows(len(weights))
+        body.add("basis = Identity(x)")
+    body.const("weights", np.reshape(np.array(weights, dtype=np.float64), (-1, 1)))
+    body.const("rho", _enough(body, "rho", given["rho"], 1)[0])
+    body.add("sum = MatMul(basis, weights)  s = Add(sum, rho)")
+    body.transform(given["post_transform"])
+    if given["one_class"]:
+        body.const("nought", 0.0)
+        body.const("plus", 1.0)
+        body.const("minus_one", -1.0)
+        body.add("positive = Greater(z, nought)  sign = Where(positive, plus, minus_one)")
+        return body.function("sign")
+    return body.function()
+
+
+def _enough(body: Body, name: str, values: list[float] | None, count: int) -> Array:
+    if len(values or ()) < count:
+        raise body.refuse(name, f"has {len(values or ())} numbers; {count} are needed")
+    return np.array(values, dtype=np.float64)
+
+
+def _similar(body: Body, given: dict[str, Any], count: int) -> None:
+    """``basis``: the kernel function of each row and each support vector."""
+    flat = given["support_vectors"] or []
+    vectors = body.array("support_vectors", flat, (count, len(flat) // count))
+    body.rows(vectors.shape[1])
+    try:
+        gamma, coef0, degree = _parameters(given["kernel_type"], given["kernel_params"])
+    except ValueError as error:
+        name = "kernel_type" if given["kernel_type"] not in _KERNELS else "kernel_params"
+        raise body.refuse(name, f"is not one: {error}") from error
+    for name, values in (("vectors", vectors.T), ("gamma", gamma), ("coef0", coef0), ("degree", degree)):
+        body.const(name, values)
+    body.add("inner = MatMul(x, vectors)")
+    if given["kernel_type"] == "RBF":
+        body.const("last", [1])
+        body.const("lengths", np.square(vectors).sum(1))
+        body.const("twice", 2.0)
+        body.const("less", -gamma)
+        body.add(
+            """own = ReduceSumSquare(x, last)  apart = Add(own, lengths)  shared = Mul(twice, inner)
+            square = Sub(apart, shared)  exponent = Mul(less, square)  basis = Exp(exponent)"""
+        )
+    elif given["kernel_type"] == "LINEAR":
+        body.add("basis = Identity(inner)")
+    else:
+        body.add("scaled = Mul(gamma, inner)  shifted = Add(scaled, coef0)")
+        body.add("basis = Pow(shifted, degree)" if given["kernel_type"] == "POLY" else "basis = Tanh(shifted)")
 
 
 @operator("SVMClassifier", since=1, domain=_ML)
@@ -167,7 +194,7 @@ def svm_classifier(
         for k, (i, j) in enumerate(pairs):
             won = np.clip(logistic(-(scores[:, k] * a[k] + b[k])), _LEAST_SHARE, 1 - _LEAST_SHARE)
             share[:, i, j], share[:, j, i] = won, 1 - won
-        return Y, transformed(_coupled(share), post_transform).astype(np.float32)
+        return Y, transformed(coupled(share), post_transform).astype(np.float32)
     if labels.size == 2:
         return Y, second_class(scores[:, 0], post_transform, post_transform != "NONE").astype(np.float32)
     return Y, transformed(scores, post_transform).astype(np.float32)
@@ -197,6 +224,63 @@ def _pair_scores(
     return np.stack(found, axis=1) + shift[: len(found)] if found else np.zeros((rows.shape[0], 0))
 
 
+@body_of("SVMClassifier", domain=_ML)
+def svm_classifier_body(node: ir.Node) -> onnx.FunctionProto | None:
+    """The pairs' scores as one product; with probabilities, their coupling as a Loop."""
+    if not gives_scores(node):
+        return None
+    given = {**svm_classifier.attributes, **attributes_of(node)}
+    body = Body(node)
+    classes = len(given["classlabels_strings"] or given["classlabels_ints"] or ())
+    owned: list[int] = given["vectors_per_class"] or []
+    if not sum(owned):
+        flat = given["coefficients"] or []
+        features = len(flat) // max(1, classes)
+        body.rows(features)
+        body.const("weights", body.array("coefficients", flat, (classes, features)).T)
+        body.const("rho", _enough(body, "rho", given["rho"], 1)[0])
+        body.add("sum = MatMul(x, weights)  s = Add(sum, rho)")
+        body.transform(given["post_transform"])
+        return body.function()
+    if len(owned) != classes or min(owned) < 0:
+        raise body.refuse("vectors_per_class", f"is {owned} for {classes} classes")
+    total, pairs = sum(owned), classes * (classes - 1) // 2
+    flat = _enough(body, "coefficients", given["coefficients"], (classes - 1) * total)
+    _similar(body, given, total)
+    body.const("weights", _pair_weights(flat[: (classes - 1) * total].reshape(classes - 1, total), owned))
+    body.const("rho", _enough(body, "rho", given["rho"], pairs)[:pairs])
+    body.add("sum = MatMul(basis, weights)  decision = Add(sum, rho)")
+    if given["prob_a"] or given["prob_b"]:
+        for name in ("prob_a", "prob_b"):
+            body.const(name, _enough(body, name, given[name], pairs)[:pairs])
+        body.const("least", _LEAST_SHARE)
+        body.const("most", 1 - _LEAST_SHARE)
+        body.add(
+            """steep = Mul(decision, prob_a)  moved = Add(steep, prob_b)  against = Neg(moved)
+            likely = Sigmoid(against)  won = Clip(likely, least, most)"""
+        )
+        coupled_body(body, classes)
+        body.transform(given["post_transform"])
+    else:
+        body.add("s = Identity(decision)")
+        if classes == 2:
+            body.second_class(given["post_transform"], given["post_transform"] != "NONE")
+        else:
+            body.transform(given["post_transform"])
+    return body.function()
+
+
+def _pair_weights(weights: Array, owned: list[int]) -> Array:
+    """What each support vector counts in the decision of each pair of classes: (vectors, pairs)."""
+    ends = np.cumsum(owned).tolist()
+    of = [slice(end - count, end) for end, count in zip(ends, owned, strict=True)]
+    pairs = [(i, j) for i in range(len(owned)) for j in range(i + 1, len(owned))]
+    found = np.zeros((weights.shape[1], len(pairs)))
+    for k, (i, j) in enumerate(pairs):
+        found[of[i], k], found[of[j], k] = weights[j - 1, of[i]], weights[i, of[j]]
+    return found
+
+
 def _linear_machine(
     rows: Array, labels: Array, coefficients: list[float] | None, rho: list[float] | None, post_transform: str
 ) -> tuple[Array, Array]:
@@ -210,34 +294,3 @@ def _linear_machine(
         best = scores.max(axis=1)
         choice = np.where(best >= 0.5 if (weights >= 0).all() else best > 0, 1, choice)
     return labels[choice], transformed(scores, post_transform).astype(np.float32)
-
-
-def _coupled(share: Array) -> Array:
-    """Probabilities of k classes from those of each two: p minimises Σᵢⱼ (shareⱼᵢ pᵢ - shareᵢⱼ pⱼ)², all rows at once.
-
-    Source: Wu, Lin and Weng, Probability estimates for multi-class classification by pairwise coupling, 2004,
-    algorithm 2; a row is done when it is nearer than 0.005 / k, as in LIBSVM.
-    """
-    count, k = share.shape[0], share.shape[1]
-    Q = -share.transpose(0, 2, 1) * share
-    diagonal = np.square(share).sum(axis=1)
-    Q[:, range(k), range(k)] = diagonal
-    p = np.full((count, k), 1 / max(1, k))
-    active = np.arange(count)
-    for _ in range(100):
-        Qp = np.einsum("nij,nj->ni", Q[active], p[active])
-        pQp = (p[active] * Qp).sum(axis=1)
-        far = np.abs(Qp - pQp[:, None]).max(axis=1, initial=0) >= 0.005 / max(1, k)
-        active, Qp, pQp = active[far], Qp[far], pQp[far]
-        if not active.size:
-            break
-        q, d, now = Q[active], diagonal[active], p[active]
-        for t in range(k):
-            change = (pQp - Qp[:, t]) / d[:, t]
-            now[:, t] += change
-            grown = 1 + change
-            pQp = (pQp + change * (change * d[:, t] + 2 * Qp[:, t])) / grown**2
-            Qp = (Qp + change[:, None] * q[:, t]) / grown[:, None]
-            now /= grown[:, None]
-        p[active] = now
-    return p
