@@ -47,7 +47,7 @@ coverage-table: $(READY)  ## run every derivative through the other systems (ins
 
 CLIENTS := .venv-clients
 
-test-clients: $(CLIENTS)/.ready  ## the protocols with clients that need an environment of their own (KServe's)
+test-clients: $(CLIENTS)/.ready  ## the protocols with clients that need an environment of their own: KServe's, JAX
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(CLIENTS)/bin/python -m pytest tests/protocols
 
 $(CLIENTS)/.ready: requirements-clients.txt VERSION graphspec/pyproject.toml server/pyproject.toml client/pyproject.toml
