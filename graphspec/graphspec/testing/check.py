@@ -10,9 +10,10 @@ import numpy as np
 import onnx_ir as ir
 
 from graphspec.derivatives import jvp, vjp
-from graphspec.errors import DifferentiationError, ExecutionError, NotDifferentiable, UnsupportedError
+from graphspec.errors import ExecutionError, NotDifferentiable, UnsupportedError
 from graphspec.interchange import load
 from graphspec.testing import differences
+from graphspec.testing.comparing import compared, elementwise, located, located_product, relative, size_along, unit
 from graphspec.testing.report import Comparison, DerivativeMismatchError, DerivativeReport, Kind, KinkError
 from graphspec.testing.runner import Runner, depends_on, is_narrow, is_random, not_analytic
 from graphspec.testing.widening import array_in, in_dtype
@@ -71,16 +72,8 @@ def check_derivatives(
         GraphSpecError: The model cannot be read, differentiated or run.
     """
     with np.errstate(all="ignore"):
-        return _checked(
-            load(model),
-            feeds,
-            of,
-            wrt,
-            order,
-            forward,
-            onnxruntime,
-            _Check(rtol, elements, directions, rng or np.random.default_rng(0), method),
-        )
+        check = _Check(rtol, elements, directions, rng or np.random.default_rng(0), method)
+        return _checked(load(model), feeds, of, wrt, order, forward, onnxruntime, check)
 
 
 def _checked(
@@ -91,6 +84,7 @@ def _checked(
     wide, point = _in_float64(model, dict(feeds), of, wrt)
     derived = vjp(wide, of, wrt)
     first = _Derived(derived, of, wrt, point, check.rng)
+    check.left_out += [f"{y} is not finite in some elements, which have no slope" for y in first.infinite]
     check.against_slopes("reverse", first)
     if order > 1:
         inputs = [*wrt, *first.weights_of.values()]
@@ -261,7 +255,14 @@ class _Check:
                 return float(differences.value_of({n: found[n] for n in results}, weights))
 
             drawn = np.asarray(self.rng.standard_normal(base.shape), base.dtype)
-            self._settle("forward", ", ".join(of), x, gradient, [(drawn, None, "a random tangent")], product, floor)
+            expected, found = float((gradient * drawn).sum()), product(drawn)
+            size = float((abs(gradient) * abs(drawn)).sum())  # both are sums, rounded in their own order
+            deviation = relative(found - expected, max(size, floor))
+            worst = Comparison("forward", x, ", ".join(of), None, "a random tangent", expected, found, deviation)
+            self.add(worst)
+            if not deviation <= self.rtol:
+                worst = located_product(worst, gradient, drawn, product)
+                raise DerivativeMismatchError(str(worst), worst)
 
     def _compare(
         self, kind: Kind, of: str, x: str, base: Any, gradient: Any, slope: Callable[[Any, bool], float],
@@ -270,20 +271,20 @@ class _Check:
         wrong: list[tuple[Comparison, Any]] = []
         for direction, index, where in self._directions(base):
             found, expected = float((gradient * direction).sum()), slope(direction, False)
-            comparison = _comparison(kind, of, x, index, where, expected, found, gradient, direction, floor)
+            comparison = compared(kind, of, x, index, where, expected, found, gradient, direction, floor)
             if not comparison.deviation <= self.rtol:
                 expected = slope(direction, True)
-                comparison = _comparison(kind, of, x, index, where, expected, found, gradient, direction, floor)
+                comparison = compared(kind, of, x, index, where, expected, found, gradient, direction, floor)
             if not comparison.deviation <= self.rtol:
                 wrong.append((comparison, direction))
             self.add(comparison)
         if not wrong:
             return
-        reasons = [smooth(d, _size(gradient, d)) for _, d in wrong]
+        reasons = [smooth(d, size_along(gradient, d)) for _, d in wrong]
         sharp = [pair for pair, reason in zip(wrong, reasons, strict=True) if reason is None]
         worst, direction = max(sharp or wrong, key=lambda pair: np.nan_to_num(pair[0].deviation, nan=math.inf))
         if worst.index is None:
-            worst = _located(worst, gradient, direction, lambda d: slope(d, True), floor)
+            worst = located(worst, gradient, direction, lambda d: slope(d, True), floor)
         if sharp:
             raise DerivativeMismatchError(f"{worst}. {len(wrong)} of {x}'s comparisons failed.", worst)
         reason = next(r for r, (c, _) in zip(reasons, wrong, strict=True) if r is not None)
@@ -292,19 +293,6 @@ class _Check:
             "Choose feeds away from kinks, ties and jumps.",
             worst,
         )
-
-    def _settle(
-        self, kind: Kind, of: str, x: str, gradient: Any, directions: Iterable[tuple[Any, Any, str]],
-        product: Callable[[Any], float], floor: float,
-    ) -> None:  # fmt: skip
-        for direction, index, where in directions:
-            expected, found = float((gradient * direction).sum()), product(direction)
-            size = float((abs(gradient) * abs(direction)).sum())  # both are sums, rounded in their own order
-            deviation = _relative(found - expected, max(abs(expected), size, floor))
-            comparison = Comparison(kind, x, of, index, where, expected, found, deviation)
-            self.add(comparison)
-            if not deviation <= self.rtol:
-                raise DerivativeMismatchError(str(_worst_element(comparison, gradient, direction, product)), comparison)
 
     def on_onnxruntime(
         self, model: ir.Model, wide: ir.Model, of: list[str], wrt: list[str], first: _Derived
@@ -322,7 +310,7 @@ class _Check:
         return reason
 
     def _one_runtime(self, model: ir.Model, of: list[str], wrt: list[str], first: _Derived) -> str | None:
-        derived = first.model if model is not None and _same_dtype(model, first.model) else vjp(model, of, wrt)
+        derived = first.model if _same_dtype(model, first.model) else vjp(model, of, wrt)
         dtype = next(v.dtype for v in derived.graph.outputs if v.name in first.names) or ir.DataType.DOUBLE
         feeds = {name: array_in(feed, dtype) for name, feed in first.point.items()}
         fetches = [*of, *first.names]
@@ -332,10 +320,11 @@ class _Check:
             return error.message
         ours = Runner(derived).run(feeds, fetches)
         limit = _RUNTIMES[np.dtype(dtype.numpy())]
+        least = 1e-3 * first.size  # smaller derivatives are what rounding leaves of larger terms
         for value, name in [*zip(of, of, strict=True), *zip(wrt, first.names, strict=True)]:
             if ours[name].shape != theirs[name].shape and name in of:
                 return f"it gives {name} the shape {theirs[name].shape}, NumPy {ours[name].shape}"
-            comparison = _elementwise(value, ", ".join(of), ours[name], theirs[name])
+            comparison = elementwise(value, ", ".join(of), ours[name], theirs[name], least)
             if name in of:
                 if not comparison.deviation <= limit:
                     return f"it gives other values of {name} than NumPy, by {comparison.deviation:.2g}"
@@ -348,7 +337,7 @@ class _Check:
     def _directions(self, base: Any) -> Iterable[tuple[Any, tuple[int, ...] | None, str]]:
         if base.size <= self.elements:
             for i in range(base.size):
-                yield _unit(base, i)
+                yield unit(base, i)
             return
         for i in range(self.count):
             drawn = np.asarray(self.rng.standard_normal(base.shape), base.dtype)
@@ -357,79 +346,3 @@ class _Check:
 
 def _same_dtype(model: ir.Model, derived: ir.Model) -> bool:
     return [v.dtype for v in model.graph.inputs] == [v.dtype for v in derived.graph.inputs][: len(model.graph.inputs)]
-
-
-def _unit(base: Any, i: int) -> tuple[Any, tuple[int, ...], str]:
-    unit = np.zeros(base.size, base.dtype)
-    unit[i] = 1
-    index = tuple(int(k) for k in np.unravel_index(i, base.shape))
-    return unit.reshape(base.shape), index, f"element {list(index)}"
-
-
-def _size(gradient: Any, direction: Any) -> float:
-    """The size of a product of the gradient with a direction like this one, as it is typically."""
-    if not gradient.size:
-        return 0.0
-    return float(np.sqrt(np.mean(np.square(gradient))) * np.linalg.norm(direction))
-
-
-def _relative(distance: float, size: float) -> float:
-    if distance == 0:
-        return 0.0
-    return float(abs(distance) / size) if size else math.inf
-
-
-def _comparison(
-    kind: Kind, of: str, x: str, index: tuple[int, ...] | None, where: str, expected: float, found: float,
-    gradient: Any, direction: Any, floor: float,
-) -> Comparison:  # fmt: skip
-    deviation = _relative(found - expected, max(abs(expected), _size(gradient, direction), floor))
-    return Comparison(kind, x, of, index, where, expected, found, deviation)
-
-
-def _located(
-    worst: Comparison, gradient: Any, direction: Any, slope: Callable[[Any], float], floor: float
-) -> Comparison:
-    """The element behind a wrong product: the half of the direction that is further off, again and again."""
-    chosen = np.flatnonzero(direction)
-    while len(chosen) > 1:
-        halves = []
-        for half in np.array_split(chosen, 2):
-            part = np.zeros(direction.size, direction.dtype)
-            part[half] = direction.reshape(-1)[half]
-            part = part.reshape(direction.shape)
-            distance = abs(float((gradient * part).sum()) - slope(part))
-            halves.append((np.nan_to_num(distance, nan=math.inf), half))
-        chosen = max(halves, key=lambda pair: pair[0])[1]
-    unit, index, where = _unit(direction, int(chosen[0]))
-    found = float((gradient * unit).sum())
-    return _comparison(worst.kind, worst.of, worst.value, index, where, slope(unit), found, gradient, unit, floor)
-
-
-def _worst_element(worst: Comparison, gradient: Any, direction: Any, product: Callable[[Any], float]) -> Comparison:
-    located = _located(worst, gradient, direction, product, 0.0)
-    return Comparison(
-        worst.kind, worst.value, worst.of, located.index, located.where,
-        located.found, located.expected, located.deviation,
-    )  # fmt: skip
-
-
-def _elementwise(name: str, of: str, ours: Any, theirs: Any) -> Comparison:
-    """The element in which two runtimes differ most, relative to the largest one."""
-    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
-    if ours.shape != theirs.shape:
-        raise DerivativeMismatchError(f"{name} has shape {ours.shape} by NumPy, {theirs.shape} by ONNX Runtime.")
-    if not ours.size:
-        return Comparison("onnxruntime", name, of, None, "no elements", 0.0, 0.0, 0.0)
-    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
-    scale = max(1.0, float(np.max(np.abs(ours[np.isfinite(ours)]), initial=0.0)))
-    with np.errstate(invalid="ignore"):
-        distance = np.where(same, 0.0, np.nan_to_num(np.abs(ours - theirs), nan=math.inf)) / scale
-    i = int(np.argmax(distance))
-    _, index, where = _unit(ours, i)
-    return Comparison(
-        "onnxruntime", name, of, index, where, float(ours[index]), float(theirs[index]), float(distance[index])
-    )
-
-
-__all__ = ["DifferentiationError", "Method", "check_derivatives"]
