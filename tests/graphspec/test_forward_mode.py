@@ -172,24 +172,6 @@ def test_jvp_agrees_with_central_differences(name: str, rng: np.random.Generator
         np.testing.assert_allclose(found[f"{y}_jvp"], differences(moved), rtol=1e-6, atol=1e-7)
 
 
-DIFFERENTIABLE = [s for s in ALL if s.of and s.order >= 2]
-
-
-@pytest.mark.parametrize("sample", DIFFERENTIABLE, ids=lambda s: s.label)
-def test_forward_and_reverse_of_every_operator_are_adjoint(sample: Sample) -> None:
-    rng = np.random.default_rng(zlib.crc32(sample.label.encode()))
-    model, feeds = build(sample, arrays_of(sample, np.float64, rng), symbolic=False)
-    of, wrt = [f"y{i}" for i in sample.of], wrt_names(sample)
-    if sample.zero:
-        values = gs.Session(model).run(feeds)
-        found = gs.Session(gs.jvp(model, of, wrt)).run({**feeds, **seeds_of(wrt, "tangent", feeds, rng)})
-        for y in of:
-            assert found[f"{y}_jvp"].shape == values[y].shape
-            assert not found[f"{y}_jvp"].any()
-        return
-    assert_adjoint(model, feeds, of, wrt, rng)
-
-
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_the_cotangent_never_reaches_the_result(
     name: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
@@ -209,17 +191,24 @@ def test_the_cotangent_never_reaches_the_result(
             np.testing.assert_array_equal(other[key], value, err_msg=key)
 
 
+# That forward and reverse mode of every operator are adjoint is held beside its rule, in operators/test_gradients.py.
+DIFFERENTIABLE = [s for s in ALL if s.of and s.order >= 2]
+
+
 @pytest.mark.parametrize("sample", DIFFERENTIABLE, ids=lambda s: s.label)
 def test_of_the_cotangent_of_an_operator_only_the_shape_counts(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(zlib.crc32(sample.label.encode()))
     model, feeds = build(sample, arrays_of(sample, np.float64, rng), symbolic=False)
     of, wrt = [f"y{i}" for i in sample.of], wrt_names(sample)
-    feeds = {**feeds, **seeds_of(wrt, "tangent", gs.Session(model).run(feeds, fetches=wrt), rng)}
-    results = []
+    derived = []
     for number in (0.0, 1.75):
         monkeypatch.setattr(forward, "_STAND_IN", number)
-        derived = gs.jvp(model, of, wrt)
-        results.append(gs.Session(derived).run(feeds, fetches=[f"{y}_jvp" for y in of], seed=1))
+        derived.append(gs.jvp(model, of, wrt))
+    first, second = (ir.to_proto(one).SerializeToString(deterministic=True) for one in derived)
+    if first == second:
+        return  # the number is gone
+    feeds = {**feeds, **seeds_of(wrt, "tangent", gs.Session(model).run(feeds, fetches=wrt), rng)}
+    results = [gs.Session(one).run(feeds, fetches=[f"{y}_jvp" for y in of], seed=1) for one in derived]
     for key, value in results[0].items():
         np.testing.assert_array_equal(results[1][key], value)
 
