@@ -100,8 +100,8 @@ def _pull(
             continue
         if not prepare.is_float(value):
             raise no_rule(node, graph, i, f"values of type {value.type} have no derivative yet")
-        if dX is None:
-            raise no_rule(node, graph, i, "its rule does not cover this input yet")
+        if dX is None or isinstance(dX, str):
+            raise no_rule(node, graph, i, dX or "its rule does not cover this input yet")
         dX = op.unbroadcast(dX, value)
         if dX.dtype is not None and dX.dtype != value.dtype:
             raise no_rule(node, graph, i, f"its rule gives {dX.dtype} for a value of {value.dtype}")
@@ -111,7 +111,7 @@ def _pull(
 
 def _call(
     op: Builder, graph: ir.Graph, entry: Operator, node: ir.Node, dYs: list[ir.Value | None], first: int
-) -> list[ir.Value | Zero | None]:
+) -> list[ir.Value | Zero | str | None]:
     rule = entry.rule
     assert callable(rule)
     if not entry.all_outputs and any(dY is not None for dY in dYs[1:]):

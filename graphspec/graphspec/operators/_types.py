@@ -10,7 +10,8 @@ from graphspec.operators.builder import Builder
 from graphspec.operators.registry import Array, Zero
 
 Value = ir.Value
-Cotangent = Value | Zero | None
+# A text is the reason why there is no derivative in the input.
+Cotangent = Value | Zero | str | None
 Cotangents = Sequence[Cotangent] | Cotangent
 
 __all__ = ["Array", "Builder", "Cotangent", "Cotangents", "Value"]

@@ -74,7 +74,7 @@ def dropout_vjp(
     if training is None:
         scale = op.Where(training_mode, scale, one)
     mask = op.output(Y[0], 1)
-    return op.Where(mask, op.Mul(d_output, scale), op.scalar(0, data)), None
+    return op.Where(mask, op.Mul(d_output, scale), op.scalar(0, data)), "the mask is drawn from it"
 
 
 def _chance(op: Builder, data: Value, ratio: Value | None) -> Value:

@@ -152,7 +152,7 @@ def bernoulli_vjp(
     op: Builder, dY: Value, Y: Value, input: Value, *, dtype: int | None, seed: float | None
 ) -> Cotangents:
     """None: a draw is no differentiable function of its probability (through ONNX's body it would seem constant)."""
-    return None
+    return "a draw is no differentiable function of its probability"
 
 
 @operator("Multinomial", since=7)

@@ -66,14 +66,14 @@ def feature_vectorizer_vjp(
     op: Builder, dY: Value, Y: Value, *X: Value, inputdimensions: list[int] | None
 ) -> Cotangents:
     """dX = its columns of dY; nothing for those that were cut off.  The widths must be known."""
-    pulled: list[Value | None] = []
+    pulled: list[Value | str | None] = []
     start = 0
     for i, x in enumerate(X):
         dims = op.dims(x)
         have = dims[-1] if dims and len(dims) <= 2 else None
         width = inputdimensions[i] if inputdimensions else have
         if not isinstance(have, int) or not isinstance(width, int):
-            return [None] * len(X)
+            return ["the number of columns of each input must be known, by its shape or 'inputdimensions'"] * len(X)
         part = op.Slice(dY, op.ints([start]), op.ints([start + min(width, have)]), op.ints([1]))
         if have > width:
             part = op.Pad(part, op.ints([0, 0, 0, have - width]))

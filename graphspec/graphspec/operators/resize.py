@@ -183,6 +183,9 @@ def _cubic(x: Array, a: float) -> Array:
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
+_FIXED = "it says where to sample, and how often, which moves in steps: its derivative is refused, not taken for zero"
+
+
 @resize.vjp
 def resize_vjp(
     op: Builder,
@@ -203,6 +206,12 @@ def resize_vjp(
     rank = op.rank(X)
     if rank is None:
         raise NoGradientRule("Resize has no vjp rule for an input of unknown rank.")
+    # Without numbers in them they move nothing.
+    crops = how["coordinate_transformation_mode"] == "tf_crop_and_resize"
+    fixed = [
+        _FIXED if v is not None and op.static(v) != (0,) and reads else ZERO
+        for v, reads in ((roi, crops), (scales, True))
+    ]
     on = list(range(rank)) if axes is None else [axis % rank for axis in axes]
     how = {**how, "axes": [0], "extrapolation_value": 0.0}
     roi, scales, sizes = (None if v is None or op.static(v) == (0,) else v for v in (roi, scales, sizes))
@@ -212,7 +221,7 @@ def resize_vjp(
             raise NoGradientRule("Resize has no vjp rule for a region of interest whose aspect ratio is kept.")
         for axis in on:
             dY = _transposed_product(op, _matrix_of_all(op, X, roi, sizes, on, axis, how), dY, axis, rank)
-        return op.reshape_like(dY, X), None, None, ZERO
+        return op.reshape_like(dY, X), *fixed, ZERO
     before, after = op.dims(X), op.dims(Y)
     factors = None if scales is None else known_constant(scales)
     for i, axis in enumerate(on):
@@ -230,7 +239,7 @@ def resize_vjp(
         length = op.dim(X, axis)
         identity = op.EyeLike(op.expand(op.scalar(0, X), shape_of(op, length, length)))
         dY = _transposed_product(op, op.Resize(identity, *parts, **how), dY, axis, rank)
-    return op.reshape_like(dY, X), None, None, ZERO
+    return op.reshape_like(dY, X), *fixed, ZERO
 
 
 def _matrix_of_all(
