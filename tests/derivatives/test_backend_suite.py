@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import collections
 import functools
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx.parser
 import pytest
-from backend_pairs import COUNTS, OUTCOMES, Case, check_pairs, load_cases, read_exceptions
+from backend_pairs import COUNTS, OUTCOMES, Case, Exempt, check_pairs, load_cases, read_exceptions
+
+from graphspec.operators import registry
 
 EXCEPTIONS = read_exceptions(Path(__file__).parent / "exceptions.txt")
 CHUNKS = 12
@@ -60,3 +65,39 @@ def test_no_pair_is_missing_and_no_exception_is_stale() -> None:
     for exempt in EXCEPTIONS:
         assert exempt.reason
         assert any(exempt.covers(*pair) for pair in names), exempt
+
+
+def relu(body: str = "y = Relu(x)") -> Any:
+    """A case like those of the suite, all of whose numbers lie on a kink."""
+    text = f'<ir_version: 10, opset_import: ["" : 21]> g (float[3] x) => (float[3] y) {{ {body} }}'
+    data = [([np.zeros(3, np.float32)], [])]
+    return types.SimpleNamespace(name="test_relu", model=onnx.parser.parse_model(text), data_sets=data, model_dir=None)
+
+
+def test_kinks_are_stepped_around() -> None:
+    found: collections.Counter[str] = collections.Counter()
+    assert check_pairs(relu(), [], found) == []
+    assert found["checked"] == 1
+
+
+def test_a_wrong_derivative_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = registry.find("Relu", "", 21)
+    monkeypatch.setattr(entry, "rule", lambda op, dY, Y, X: dY)
+    found: collections.Counter[str] = collections.Counter()
+    (line,) = check_pairs(relu(), [], found)
+    assert "DerivativeMismatchError: reverse, d(y)/d(x), element [" in line
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("y = Relu(x)", "test_relu x: listed as refused, but has a derivative"),
+        ("y = Bernoulli(x)", "test_relu ['x']: NoGradientRule"),
+    ],
+    ids=["stale", "missing"],
+)
+def test_exceptions_are_neither_stale_nor_missing(body: str, line: str) -> None:
+    exempt = [Exempt("test_relu", "x", "refused", "")] if "Relu" in body else []
+    (wrong,) = check_pairs(relu(body), exempt, collections.Counter())
+    assert wrong.startswith(line)
