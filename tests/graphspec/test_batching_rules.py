@@ -285,21 +285,29 @@ def model_of(case: Case, symbolic: bool, fed: set[int]) -> ir.Model:
     return ir.from_proto(onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True))
 
 
+# Operators whose second input, indices, may have seeds too.
+INDEXED = {"Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND"}
+
+
+def changed(array: np.ndarray, k: int) -> np.ndarray:
+    """Other numbers for each seed; indices stay in their range."""
+    return np.roll(array, k) if array.dtype.kind == "i" else array + 0.1 * k
+
+
 def check(family: Callable[[Rng], Case], seed: int) -> None:
     """A batched run has, for each seed, the result of a run of its own."""
     rng = np.random.default_rng([seed, *family.__name__.encode()])
     op_type, arrays, attributes = family(rng)
     arrays = [np.asarray(a) for a in arrays]
     movable = [i for i, a in enumerate(arrays) if a.dtype.kind == "f" and not (op_type == "Pad" and i)]
+    movable += [1] if op_type in INDEXED else []
     batched = {i for i in movable if rng.random() < 0.6} or {movable[rng.integers(0, len(movable))]}
+    if op_type.startswith("Conv") and {0, 1} <= batched and rng.random() < 0.8:  # both together have no rule
+        batched.discard(int(rng.integers(0, 2)))
     symbolic = bool(rng.random() < 0.5)
-    fed = (
-        set(range(len(arrays)))
-        if symbolic and rng.random() < 0.5
-        else {i for i, a in enumerate(arrays) if a.dtype.kind == "f"}
-    )
+    fed = {i for i, a in enumerate(arrays) if a.dtype.kind == "f" or (symbolic and rng.random() < 0.5)} | batched
     model = model_of((op_type, arrays, attributes), symbolic, fed)
-    many = [np.stack([a + 0.1 * k for k in range(SEEDS)]) if i in batched else a for i, a in enumerate(arrays)]
+    many = [np.stack([changed(a, k) for k in range(SEEDS)]) if i in batched else a for i, a in enumerate(arrays)]
 
     plain = gs.Session(model)
     rows = [
