@@ -62,7 +62,10 @@ def leaky_relu_vjp(op: Builder, dY: Value, Y: Value, X: Value, *, alpha: float) 
 @operator("PRelu", since=7)
 def prelu(X: Array, slope: Array) -> Array:
     """Y = X where X ≥ 0, else slope × X; the slope is broadcast to X."""
-    return np.where(X >= 0, X, X * slope)
+    scaled = X * slope
+    if scaled.shape != X.shape:  # which only a run knows where shapes are unknown
+        raise ValueError(f"A slope of shape {list(slope.shape)} does not broadcast to X of shape {list(X.shape)}.")
+    return np.where(X >= 0, X, scaled)
 
 
 @operator("PRelu", since=1)

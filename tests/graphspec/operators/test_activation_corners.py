@@ -120,3 +120,7 @@ def test_refusals(run: Any) -> None:
     assert swiglu is not None
     with pytest.raises(ValueError, match="shape"):
         swiglu(np.ones((2, 3)), np.ones(3))
+    prelu = registry.find("PRelu", "", 23)
+    assert prelu is not None
+    with pytest.raises(ValueError, match="does not broadcast to X"):
+        prelu(np.ones((1, 1)), np.ones(3))
