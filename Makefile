@@ -29,7 +29,7 @@ serve: $(READY)  ## the service on http://127.0.0.1:8000, its docs at /docs
 	@$(BIN)/graphspec-server
 
 test: lint types  ## lint, types and the test suite
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 -m "$(SELECT)"
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal -m "$(SELECT)"
 
 test-slow: SELECT = slow
 test-slow: test  ## the long sets that `make test` leaves out
