@@ -13,13 +13,14 @@ import uvicorn
 from pydantic import ValidationError
 
 from graphspec import GraphSpecError
+from graphspec_server import keys
 from graphspec_server.app import create_app
 from graphspec_server.dataplane import DataPlane, create_data_plane
 from graphspec_server.settings import Settings, read_settings
 
 _REFUSED = (
-    "graphspec-server: {host} is not a loopback address, so others could reach the service. Set GRAPHSPEC_API_KEYS, "
-    "or GRAPHSPEC_ALLOW_ANONYMOUS=1 to let everybody in."
+    "graphspec-server: {host} is not a loopback address, so others could reach the service. Set GRAPHSPEC_API_KEYS "
+    "(`graphspec-server new-key NAME` makes one), or GRAPHSPEC_ALLOW_ANONYMOUS=1 to let everybody in."
 )
 
 
@@ -33,9 +34,12 @@ class _Server(uvicorn.Server):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to stop; gives the exit code."""
+    """Serve until told to stop, or make a key; gives the exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["new-key"]:
+        return keys.main(given[1:])
     try:
-        settings = read_settings(arguments)
+        settings = read_settings(given)
     except ValidationError as error:
         for detail in error.errors():
             print(f"graphspec-server: {'.'.join(map(str, detail['loc']))}: {detail['msg']}", file=sys.stderr)

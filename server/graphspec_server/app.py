@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,6 +25,13 @@ from graphspec_server.routes._openapi import Route, add_routes
 from graphspec_server.settings import Settings
 
 _FORMS = (ONNX, TEXT)
+
+# No cookies: a key is sent by the page that has it, and never by the browser of its own accord.
+_CORS: dict[str, Any] = {
+    "allow_methods": ("GET", "POST", "DELETE"),
+    "allow_headers": ("Accept", "Authorization", "Content-Type", "Inference-Header-Content-Length", "X-API-Key"),
+    "expose_headers": ("Inference-Header-Content-Length", "Location", "Retry-After"),
+}
 
 ROUTES = (
     Route("POST", "/v1/run", v1.run, wire.RunRequest, wire.RunAnswer),
@@ -110,10 +119,13 @@ def create_app(settings: Settings | None = None, data_plane: DataPlane | None = 
         lifespan=lifespan,
         redirect_slashes=False,
         redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
     )
     app.state.settings = settings
     app.state.data_plane = plane
-    app.add_middleware(Door, keys=[k.get_secret_value() for k in settings.api_keys], limit=settings.max_requests)
+    app.add_middleware(Door, keys=settings.api_keys, limit=settings.max_requests)
+    if settings.cors_origins:  # added last, so it stands first: browsers ask beforehand, without a key
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **_CORS)
     app.add_exception_handler(GraphSpecError, _refused)
     app.add_exception_handler(HTTPException, _not_routed)
     add_routes(app, ROUTES)

@@ -13,6 +13,8 @@ The library's tree of errors gains a branch of the service's own::
         ├── UnsupportedMedia     the body's type is none of those taken here
         ├── NotAcceptable        the answer cannot be given in the type asked for
         ├── Unauthorized         an API key is needed
+        ├── Forbidden            the key lacks the scope that the route needs
+        ├── UploadsDisabled      the server takes no graphs from clients
         ├── Overloaded           more is asked for than can be done now
         └── StorageError         the repository's directory failed
 """
@@ -99,6 +101,18 @@ class Unauthorized(ServiceError):  # noqa: N818 - reads as the reason
     code = "unauthorized"
 
 
+class Forbidden(ServiceError):  # noqa: N818 - reads as the reason
+    """The key is known, and lacks the scope that the route needs."""
+
+    code = "forbidden"
+
+
+class UploadsDisabled(ServiceError):  # noqa: N818 - reads as the reason
+    """The server takes no graphs from clients."""
+
+    code = "uploads-disabled"
+
+
 class Overloaded(ServiceError):  # noqa: N818 - reads as the reason
     """More is asked for than can be done now; later is better."""
 
@@ -130,6 +144,8 @@ STATUSES: dict[type[GraphSpecError], tuple[int, str]] = {
     UnsupportedMedia: (415, "The body's content type is not supported"),
     NotAcceptable: (406, "The answer cannot be given in the type asked for"),
     Unauthorized: (401, "An API key is needed"),
+    Forbidden: (403, "The key may not do this"),
+    UploadsDisabled: (403, "The server takes no graphs"),
     Overloaded: (503, "The service is busy"),
     StorageError: (507, "The graph store failed"),
 }

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
-from starlette.requests import Request
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from graphspec_server.access import ACCESS, KEY
 from graphspec_server.errors import Overloaded, Unauthorized, failure_of
+from graphspec_server.keys import ApiKey, KeyRing, key_of
 from graphspec_server.routes._answers import failure_answer
 
 _log = logging.getLogger(__name__)
 
 # Health is asked for by machines without keys, and the documentation tells nothing about the graphs that are stored.
-OPEN_PATHS = {"/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"}
+OPEN_PATHS = {route.partition(" ")[2] for route, access in ACCESS.items() if access.scope is None}
 
 
 class Door:
     """Refuses requests without a known key, and requests beyond the number that may be in progress.
 
+    What a known key may do is up to the route (see `graphspec_server.access`).
+
     Args:
         app: What is behind the door.
-        keys: API keys; with none, everybody may come in.
+        keys: What is known of the API keys; with none, everybody may come in.
         limit: Requests in progress at once, health excepted.
     """
 
-    def __init__(self, app: ASGIApp, keys: Iterable[str], limit: int) -> None:
+    def __init__(self, app: ASGIApp, keys: Iterable[ApiKey], limit: int) -> None:
         self._app = app
-        self._digests = [_digest(key) for key in keys]
+        self._keys = KeyRing(keys)
         self._limit = limit
         self._inside = 0
 
@@ -43,7 +45,7 @@ class Door:
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in OPEN_PATHS:
             return await self._app(scope, receive, send)
-        self._check_key(Request(scope).headers.get("authorization", ""))
+        scope[KEY] = self._check_key(Headers(scope=scope)) if self._keys else None
         if self._inside >= self._limit:
             raise Overloaded("Too many requests are in progress; try again later.", expected=f"at most {self._limit}")
         self._inside += 1
@@ -53,15 +55,12 @@ class Door:
             self._inside -= 1
         return None
 
-    def _check_key(self, authorization: str) -> None:
-        """Compare with every key in constant time, so that the time taken tells nothing about any of them."""
-        if not self._digests:
-            return
-        scheme, _, key = authorization.partition(" ")
-        found = _digest(key.strip())
-        matches = [hmac.compare_digest(found, known) for known in self._digests]
-        if scheme.lower() != "bearer" or not any(matches):
-            raise Unauthorized("Send a known key.", expected="Authorization: Bearer <key>")
+    def _check_key(self, headers: Headers) -> ApiKey:
+        key = key_of(headers.get("authorization", ""), headers.get("x-api-key", ""))
+        found = None if key is None else self._keys.find(key)
+        if found is None:
+            raise Unauthorized("Send a known key: Authorization: Bearer <key>, or X-API-Key: <key>.")
+        return found
 
     @staticmethod
     async def _guarded(
@@ -83,7 +82,3 @@ class Door:
                 _log.exception("%s %s failed", scope["method"], scope["path"])
             if not started:
                 await failure_answer(failure, scope["path"])(scope, receive, send)
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()

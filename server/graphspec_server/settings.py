@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field, SecretStr, field_validator
+from pydantic import ByteSize, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from graphspec_server.keys import ApiKey
+
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s,?#@]+")
 
 
 def default_repository() -> Path:
@@ -47,11 +52,17 @@ class Settings(BaseSettings):
     repository: Path = Field(default_factory=default_repository)
     """Directory of the stored graphs; made when it is not there."""
 
-    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-    """Keys that are let in, separated by commas; better in the environment than on the command line."""
+    api_keys: Annotated[tuple[ApiKey, ...], NoDecode] = ()
+    """Entries of the keys that are let in, separated by commas: `graphspec-server new-key NAME` makes one."""
 
     allow_anonymous: bool = False
-    """Serve without keys on an address other than loopback."""
+    """Serve without keys on an address other than loopback; where keys are set, they are asked for nevertheless."""
+
+    allow_uploads: bool = True
+    """Take graphs from clients, to store or to run; without, only what is stored is served."""
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins whose pages may read answers, separated by commas: `https://app.example.org`, or `*` for all."""
 
     max_body_bytes: ByteSize = Field(default=ByteSize(64 * 2**20), gt=0)
     """Largest request body."""
@@ -85,12 +96,21 @@ class Settings(BaseSettings):
 
     @field_validator("api_keys", mode="before")
     @classmethod
-    def _split_keys(cls, value: Any) -> Any:
-        """Keys come as one text from the environment; empty ones would let in an empty bearer token."""
-        if isinstance(value, str):
-            value = value.split(",")
-        keys = [key.get_secret_value() if isinstance(key, SecretStr) else key for key in value]
-        return tuple(key.strip() for key in keys if key.strip())
+    def _read_keys(cls, value: Any) -> Any:
+        """Keys come as one text from the environment."""
+        keys = tuple(ApiKey.from_setting(entry) if isinstance(entry, str) else entry for entry in _split(value))
+        if len({key.name for key in keys}) < len(keys):
+            raise ValueError("two keys have the same name")
+        return keys
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _read_origins(cls, value: Any) -> Any:
+        """Browsers compare origins letter by letter, so one with a path would never match."""
+        origins = _split(value)
+        if bad := next((origin for origin in origins if not _ORIGIN.fullmatch(origin)), None):
+            raise ValueError(f"{bad!r} is no origin: scheme://host or scheme://host:port, without a path")
+        return origins
 
     @property
     def concurrency(self) -> int:
@@ -101,6 +121,11 @@ class Settings(BaseSettings):
     def exposed_without_keys(self) -> bool:
         """Whether strangers could reach the service and nobody said that they may."""
         return not (self.api_keys or self.allow_anonymous or is_loopback(self.host))
+
+
+def _split(value: Any) -> tuple[Any, ...]:
+    """Entries of one text, separated by commas or white space."""
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else tuple(value)
 
 
 def is_loopback(host: str) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 import graphspec_client
 from graphspec_client import Client
+from graphspec_server.keys import new_key
 
 DOCUMENT = {
     "graphspec": 1,
@@ -20,9 +21,12 @@ DOCUMENT = {
 }
 
 
+KEY, KNOWN = new_key("reader", ["read"])
+
+
 @pytest.mark.parametrize("key", [None, "wrong"])
 def test_without_the_key(make_app, key):
-    with Client(app=make_app(api_keys="secret,other"), api_key=key) as client:
+    with Client(app=make_app(api_keys=(KNOWN,)), api_key=key) as client:
         assert client.ready()
         with pytest.raises(graphspec_client.Unauthorized) as caught:
             client.graphs()
@@ -30,8 +34,18 @@ def test_without_the_key(make_app, key):
 
 
 def test_with_the_key(make_app):
-    with Client(app=make_app(api_keys="secret,other"), api_key="other") as client:
+    with Client(app=make_app(api_keys=(KNOWN,)), api_key=KEY) as client:
         assert client.graphs() == []
+        with pytest.raises(graphspec_client.Unauthorized, match="lacks the scope 'run'") as caught:
+            client.run(DOCUMENT, {"x": np.zeros((1, 3), "f4")})
+    assert (caught.value.status, caught.value.code) == (403, "forbidden")
+
+
+def test_a_server_that_takes_no_graphs(make_app):
+    client = Client(app=make_app(allow_uploads=False))
+    with client, pytest.raises(graphspec_client.Unauthorized, match="takes no graphs") as caught:
+        client.run(DOCUMENT, {"x": np.zeros((1, 3), "f4")})
+    assert (caught.value.status, caught.value.code) == (403, "uploads-disabled")
 
 
 def test_limits_are_typed(make_app):

@@ -12,6 +12,8 @@ import time
 import numpy as np
 import pytest
 
+from graphspec_server.keys import new_key
+
 LOSS = {
     "graphspec": 1,
     "name": "loss",
@@ -176,10 +178,19 @@ def test_a_run_without_end_does_not_keep_it(start_server):
         assert run.exception() or run.result().status_code >= 500
 
 
-def test_it_listens_elsewhere_with_keys(start_server):
-    server = start_server(host="0.0.0.0", api_keys="secret")
+def test_it_listens_elsewhere_with_keys(start_server, tmp_path):
+    key, known = new_key("reader", ["read"])
+    server = start_server(host="0.0.0.0", api_keys=known.to_setting(), access_log=1, log_level="debug")
     port = server.url.rsplit(":", 1)[1]
     server.url = f"http://127.0.0.1:{port}"
     with server.client() as client:
         assert client.get("/v1/graphs").status_code == 401
-        assert client.get("/v1/graphs", headers={"authorization": "Bearer secret"}).status_code == 200
+        bearer = {"authorization": f"Bearer {key}"}
+        assert client.get("/v1/graphs", headers=bearer).status_code == 200
+        assert client.get("/v1/graphs", auth=("reader", key)).status_code == 200
+        assert client.post("/v1/run", json={}, headers=bearer).status_code == 403
+    assert server.stop() == 0
+    log = (tmp_path / "server.log").read_text()
+    assert "/v1/graphs" in log
+    assert key not in log
+    assert known.digest.hex() not in log

@@ -119,15 +119,6 @@ def test_names_of_every_kind_become_files_and_come_back(service, loss, name):
     assert status(service, name) == 200
 
 
-def test_keys_hold_for_all_but_health(make_service):
-    service = make_service(api_keys=("secret",))
-    for method, path in (("GET", "/v2"), ("GET", "/v2/models"), ("POST", "/v2/repository/index")):
-        answer = service.request(method, path)
-        assert (answer.status_code, list(answer.json())) == (401, ["error"])
-    assert service.get("/v2", headers={"authorization": "Bearer secret"}).status_code == 200
-    assert service.get("/v2/health/ready").status_code == 200
-
-
 def test_changes_of_one_name_at_once_all_count(tmp_path):
     """Each reads what is there and adds to it; none may be lost, in whatever process it happens."""
     repositories = [DirectoryRepository(tmp_path) for _ in range(4)]

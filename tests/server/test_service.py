@@ -106,32 +106,6 @@ def test_random_numbers_start_from_the_seed_of_the_request(service):
     assert service.post("/v1/run", {"graph": graph, "feeds": {}, "seed": -1}).status_code == 400
 
 
-@pytest.mark.parametrize(
-    ("path", "authorization", "status"),
-    [
-        ("/v1/graphs", None, 401),
-        ("/v1/graphs", "Bearer wrong", 401),
-        ("/v1/graphs", "Bearer ", 401),
-        ("/v1/graphs", "Basic two", 401),
-        ("/v1/graphs", "two", 401),
-        ("/v1/graphs", "Bearer one", 200),
-        ("/v1/graphs", "bearer two", 200),
-        ("/v1/nope", None, 401),
-        ("/v2/health/live", None, 200),
-        ("/v2/health/ready", "Bearer wrong", 200),
-        ("/docs", None, 200),
-        ("/openapi.json", None, 200),
-    ],
-)
-def test_keys(make_service, path, authorization, status):
-    headers = {} if authorization is None else {"authorization": authorization}
-    answer = make_service(api_keys=("one", "two")).get(path, headers=headers)
-    assert answer.status_code == status
-    if status == 401:
-        assert answer.headers["www-authenticate"] == "Bearer"
-        assert answer.json()["code"] == "unauthorized"
-
-
 @pytest.mark.parametrize("path", ["/v1/graphs", "/v2/health/live"])
 def test_too_many_requests_are_refused(path):
     """While one is served, another is refused, health excepted; afterwards there is room again."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from graphspec_server.__main__ import main
 from graphspec_server.settings import Settings, default_repository, read_settings
 
 
@@ -33,6 +34,8 @@ def test_the_command_line_wins_over_the_environment(monkeypatch):
         ("MAX_BODY_BYTES", "1000", "max_body_bytes", 1000),
         ("RUN_SECONDS", "0.5", "run_seconds", 0.5),
         ("ALLOW_ANONYMOUS", "1", "allow_anonymous", True),
+        ("ALLOW_UPLOADS", "0", "allow_uploads", False),
+        ("CORS_ORIGINS", "https://a.example,*", "cors_origins", ("https://a.example", "*")),
         ("MAX_QUEUE", "0", "max_queue", 0),
     ],
 )
@@ -51,20 +54,52 @@ def test_values_out_of_range_are_refused(monkeypatch, variable, text):
         read_settings([])
 
 
+ONE, TWO = "one:read:" + "0a" * 32, "two:read+run:" + "1b" * 32
+
+
 @pytest.mark.parametrize(
     ("text", "keys"),
     [
-        pytest.param("one", ["one"], id="one"),
-        pytest.param("one, two", ["one", "two"], id="two"),
+        pytest.param(ONE, [ONE], id="one"),
+        pytest.param(f"{ONE}, {TWO}", [ONE, TWO], id="two"),
+        pytest.param(f"\n{ONE}\n{TWO}\n", [ONE, TWO], id="lines"),
         pytest.param(" ,", [], id="none"),
-        pytest.param('["a"]', ['["a"]'], id="not-json"),
     ],
 )
 def test_keys_are_separated_by_commas(monkeypatch, text, keys):
     monkeypatch.setenv("GRAPHSPEC_API_KEYS", text)
-    settings = read_settings([])
-    assert [key.get_secret_value() for key in settings.api_keys] == keys
-    assert not any(key in repr(settings) for key in keys)
+    for settings in (read_settings([]), read_settings(["--api-keys", text])):
+        assert [key.to_setting() for key in settings.api_keys] == keys
+        assert not any(key.rpartition(":")[2] in repr(settings) for key in keys)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("hunter2", id="in-clear"),
+        pytest.param("hunter2:read", id="no-digest"),
+        pytest.param("hunter2:read:" + "0" * 63, id="short"),
+        pytest.param("hunter2:read:" + "G" * 64, id="not-hex"),
+        pytest.param("hunter2::" + "0" * 64, id="no-scope"),
+        pytest.param("a:root:" + "0" * 64, id="unknown-scope"),
+        pytest.param(f"{ONE},{ONE}", id="twice"),
+        pytest.param('[{"name": "hunter2"}]', id="json"),
+    ],
+)
+def test_bad_keys_are_refused_and_not_repeated(capsys, monkeypatch, text):
+    """A key in clear by mistake is told to nobody."""
+    monkeypatch.setenv("GRAPHSPEC_API_KEYS", text)
+    assert main([]) == 2
+    said = capsys.readouterr()
+    assert "api_keys: " in said.err
+    assert "hunter2" not in said.err + said.out
+
+
+@pytest.mark.parametrize("text", ["example.org", "https://example.org/", "https://*.example.org/x", "https://a@b"])
+def test_origins_are_origins(monkeypatch, text):
+    monkeypatch.setenv("GRAPHSPEC_CORS_ORIGINS", text)
+    with pytest.raises(ValidationError, match="no origin"):
+        read_settings([])
 
 
 @pytest.mark.parametrize(
@@ -77,7 +112,7 @@ def test_keys_are_separated_by_commas(monkeypatch, text, keys):
         ("0.0.0.0", {}, True),
         ("::", {}, True),
         ("example.org", {}, True),
-        ("0.0.0.0", {"api_keys": "key"}, False),
+        ("0.0.0.0", {"api_keys": "key:run:" + "0" * 64}, False),
         ("0.0.0.0", {"api_keys": ","}, True),
         ("0.0.0.0", {"allow_anonymous": True}, False),
     ],

@@ -8,9 +8,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
+from starlette.types import Receive, Scope, Send
 
 from graphspec_server import wire, wire_tesseract, wire_umbridge, wire_v2
+from graphspec_server.access import ACCESS, Access, key_in
 from graphspec_server.routes._answers import PROBLEM
 from graphspec_server.routes._media import JSON, ONNX, SAFETENSORS, TEXT
 
@@ -102,10 +105,25 @@ class Route:
         return isinstance(self.takes, type) and issubclass(self.takes, wire.RunOptions)
 
 
+class GuardedRoute(APIRoute):
+    """A route that looks at the key's scopes before anything of the request is read.
+
+    It is the route itself that asks, after the router has chosen it, so no second reading of paths can disagree.
+    """
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["method"] in (self.methods or ()):
+            settings = scope["app"].state.settings
+            ACCESS[f"{scope['method']} {self.path}"].check(key_in(scope), settings.allow_uploads)
+        await super().handle(scope, receive, send)
+
+
 def add_routes(app: FastAPI, routes: Sequence[Route]) -> None:
     """Add the routes to the app, and their description to its OpenAPI document."""
     for route in routes:
-        app.add_api_route(
+        access = ACCESS[f"{route.method} {route.path}"]
+        app.router.add_api_route(
             route.path,
             route.endpoint,
             methods=[route.method],
@@ -115,7 +133,8 @@ def add_routes(app: FastAPI, routes: Sequence[Route]) -> None:
             operation_id=f"{route.path.split('/')[1]}_{route.endpoint.__name__}",
             tags=[_TAGS[route.path.split("/")[1]]],
             responses=_responses(route),
-            openapi_extra=_request_body(route),
+            openapi_extra=_request_body(route) | _security(access),
+            route_class_override=GuardedRoute,
         )
     messages = [route.takes for route in routes if isinstance(route.takes, type)] + [wire.ProblemDetails]
     app.openapi = lambda: _document(app, messages)  # type: ignore[method-assign]
@@ -130,6 +149,7 @@ def _document(app: FastAPI, messages: list[type[wire.Message]]) -> dict[str, Any
         # FastAPI describes its own 422 for path parameters, which cannot happen here: they are plain strings.
         for name in ("HTTPValidationError", "ValidationError"):
             document["components"]["schemas"].pop(name, None)
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -152,9 +172,13 @@ def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def _request_body(route: Route) -> dict[str, Any] | None:
+def _security(access: Access) -> dict[str, Any]:
+    return {} if access.scope is None else {"security": [{"key": []}, {}], "x-graphspec-scope": access.scope}
+
+
+def _request_body(route: Route) -> dict[str, Any]:
     if route.takes is None:
-        return None
+        return {}
     binary = {"schema": {"type": "string", "format": "binary"}}
     required = not (isinstance(route.takes, type) and issubclass(route.takes, wire_v2.OptionalMessage))
     if isinstance(route.takes, str):

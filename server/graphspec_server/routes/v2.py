@@ -19,6 +19,7 @@ from graphspec import FeedError, dtypes
 from graphspec_server import oip, wire_v2
 from graphspec_server._json import read_json
 from graphspec_server._text import kind_of, nearest
+from graphspec_server.access import check_uploads
 from graphspec_server.dataplane import DataPlane
 from graphspec_server.errors import RequestError
 from graphspec_server.models import Model, Signature, check_version, signature
@@ -152,6 +153,8 @@ async def load(request: Request, model: str) -> Response:
     message = await _message(request, wire_v2.LoadRequest)
     plane = _plane(request)
     files, graphs = await plane.call(lambda: _graphs_of(message.parameters))
+    if files:
+        check_uploads(request.app.state.settings.allow_uploads)
     await plane.load_model(model, files, graphs)
     return json_answer({"name": model, "load": True})
 
