@@ -15,8 +15,10 @@ FROM ${BASE}
 COPY --from=build /opt/graphspec /opt/graphspec
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin graphspec \
  && install -d -o graphspec -g graphspec /data
-# Inside the container the service listens on every address without API keys: who can reach it is decided
-# where the port is published. Set GRAPHSPEC_API_KEYS (keys, separated by commas) to ask for them nevertheless.
+# Inside the container the service listens on every address, and without API keys lets everybody in: who can reach
+# it is decided where the port is published. Publish it wider than loopback with keys only: they are asked for as
+# soon as GRAPHSPEC_API_KEYS holds their entries (docker run --rm graphspec graphspec-server new-key NAME makes one),
+# and with GRAPHSPEC_ALLOW_ANONYMOUS=0 the container does not start without.
 ENV PATH=/opt/graphspec/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
