@@ -103,11 +103,23 @@ def plain(running: Running) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def own_running(tmp_path) -> Iterator[Running]:
+def make_running(tmp_path) -> Iterator[Callable[..., Running]]:
+    """Starts servers over one directory, with any settings."""
+    started: list[Running] = []
+
+    def start(**settings: Any) -> Running:
+        started.append(Running(repository=tmp_path / "graphs", **settings))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture
+def own_running(make_running) -> Running:
     """A server without models, for tests that change them."""
-    server = Running(repository=tmp_path / "graphs")
-    yield server
-    server.close()
+    return make_running()
 
 
 @pytest.fixture
