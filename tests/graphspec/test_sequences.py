@@ -99,6 +99,25 @@ AT_RUN_TIME = {
         "{ d2 = Identity(d) a = SequenceAt(p, j) g = Sin(a) w = Mul(g, x) p2 = SequenceInsert(p, w) }> "
         "z = ConcatFromSequence<axis = 1>(r)", TRIPS,
     ),
+    "of-growing-shapes-by-a-loop": (
+        "s = SequenceConstruct(y) r = Loop(m, , s) <body = b (int64 j, bool d, seq(double[]) p) => (bool d2, seq(double[]) p2) "
+        "{ d2 = Identity(d) a = SequenceAt(p, j) g = Sin(a) w = Concat<axis = 0>(g, x) p2 = SequenceInsert(p, w) }> "
+        "z = ConcatFromSequence<axis = 0>(r)", (", int64 m", {"m": 2}),
+    ),
+    "of-many-ranks-by-a-loop": (
+        "s = SequenceConstruct(y) r = Loop(m, , s) <body = b (int64 j, bool d, seq(double[]) p) => (bool d2, seq(double[]) p2) "
+        "{ d2 = Identity(d) a = SequenceAt(p, j) q = Sin(a) g = ReduceSum<keepdims = 0>(q) p2 = SequenceInsert(p, g) }> "
+        "u = SequenceAt(r, n) v = SequenceAt(r, o) w = Mul(u, v) z = Mul(w, x)", (", int64 m", {"m": 2}),
+    ),
+    **{
+        f"maybe-empty-{full}": (
+            "p = If(c) <then_branch = a () => (u) { q = Exp(y) u = Optional(q) }, "
+            "else_branch = b () => (v) { v = Optional<type = double[3, 4]>() }> h = OptionalHasElement(p) "
+            "z = If(h) <then_branch = e () => (u2) { g = OptionalGetElement(p) u2 = Mul(g, x) }, "
+            "else_branch = f () => (v2) { v2 = Mul(x, y) }>", (", bool c", {"c": full}),
+        )
+        for full in (True, False)
+    },
     "map": (
         "s = SequenceConstruct(x, y, y) r = SequenceMap(s, y) <body = b (double[3, 4] a, double[3, 4] w) => (double[3, 4] e) "
         "{ f = Sin(a) e = Mul(f, w) }> z = ConcatFromSequence<axis = 0>(r)", ("", {}),
@@ -110,7 +129,15 @@ AT_RUN_TIME = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("nodes", "more"), AT_RUN_TIME.values(), ids=AT_RUN_TIME)
+# Dear, and near to another.
+LONG = {"read-and-grown-by-a-loop", "of-growing-shapes-by-a-loop", "inserted-behind", "erased-behind", "read-by-a-loop",
+        "maybe-empty-True"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("nodes", "more"),
+    [pytest.param(*row, id=name, marks=[pytest.mark.slow] * (name in LONG)) for name, row in AT_RUN_TIME.items()],
+)
 def test_derivative_through_what_a_run_decides(nodes: str, more: tuple[str, dict[str, object]]) -> None:
     """To second order, forward and reverse mode, in the library and on ONNX Runtime."""
     declared, values = more
@@ -155,3 +182,13 @@ def test_derivative_of_a_state_that_grows_from_step_to_step() -> None:
     feeds = {"x": rng.standard_normal((3, 4)), "y": rng.standard_normal((3, 4)), "m": np.array(3)}
     model.graph.outputs[0].shape = ir.Shape([None, 4])
     assert check_derivatives(model, feeds, ["z"], ["x", "y"], order=1, forward=False).checks
+
+
+def test_a_map_that_captures_a_sequence_is_refused() -> None:
+    model = model_of(
+        "s = SequenceConstruct(x, y) t = SequenceConstruct(y, x) r = SequenceMap(s) <body = b (double[3, 4] a) "
+        "=> (double[3, 4] e) { c = SequenceAt(t, o) e = Mul(a, c) }> z = ConcatFromSequence<axis = 0>(r)"
+    )
+    with pytest.raises(gs.NoGradientRule, match="uses a sequence or an optional from outside") as caught:
+        gs.vjp(model, ["z"], ["y"])
+    assert caught.value.problems[0].input == "t"
