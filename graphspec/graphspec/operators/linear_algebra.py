@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 
 import numpy as np
+import onnx_ir as ir
 
 from graphspec.operators._precision import wide
 from graphspec.operators._rank import known_rank
@@ -41,7 +42,10 @@ def matmul_vjp(op: Builder, dY: Value, Y: Value, A: Value, B: Value) -> Cotangen
         return dA, op.MatMul(op.reshape(dY, [-1]), _rows(op, A))
     if a == 2 and b == 2:  # Gemm transposes for free
         return op.Gemm(dY, B, transB=1), op.Gemm(A, dY, transA=1)
-    if a == 2 or b == 2 or _same_batch(op, A, B):  # Einsum transposes for free, and sums over the batch in one product
+    sums = op.opset >= _BFLOAT16_EINSUM or op.dtype(A) != ir.DataType.BFLOAT16
+    if sums and (
+        a == 2 or b == 2 or _same_batch(op, A, B)
+    ):  # Einsum transposes for free, and sums over the batch in one product
         batch = _LABELS[: max(a, b) - 2]
         left, right = batch[: a - 2] + "xy", batch[: b - 2] + "yz"
         dA = op.Einsum(dY, B, equation=f"{batch}xz,{right}->{left}")
@@ -49,6 +53,8 @@ def matmul_vjp(op: Builder, dY: Value, Y: Value, A: Value, B: Value) -> Cotangen
     return op.MatMul(dY, swap(op, B)), op.MatMul(swap(op, A), dY)
 
 
+# The opset that gave Einsum this type.
+_BFLOAT16_EINSUM = 28
 _LABELS = "".join(c for c in string.ascii_lowercase if c not in "xyz")
 
 

@@ -159,3 +159,17 @@ def test_einsum_broadcasts_lengths_of_one(equation: str, shapes: list[tuple[int,
     model, feeds = build(sample, arrays, symbolic=equation.count("...") < 3)
     np.testing.assert_allclose(gs.Session(model).run(feeds)["y0"], np.einsum(equation, *arrays))
     assert check_derivatives(model, feeds, ["y0"], [f"x{i}" for i in range(len(shapes))]).checks
+
+
+@pytest.mark.parametrize("opset", [23, 28])
+def test_stacks_of_matrices_in_bfloat16(opset: int) -> None:
+    """Einsum, which is shorter, does not take the type before opset 28."""
+    rng = np.random.default_rng(5)
+    arrays = [rng.standard_normal(s).astype(ml_dtypes.bfloat16) for s in ((3, 4), (2, 4, 5), (2, 3, 5))]
+    sample = Sample("MatMul", (Floats((3, 4)), Floats((2, 4, 5))), opset=opset)
+    model, feeds = build(sample, list(arrays[:2]), symbolic=True)
+    found = gs.Session(gs.vjp(model, ["y0"], ["x0", "x1"])).run({**feeds, "y0_cotangent": arrays[2]})
+    A, B, dY = (a.astype(np.float64) for a in arrays)
+    for name, expected in (("x0_vjp", np.einsum("bij,bkj->ik", dY, B)), ("x1_vjp", A.T @ dY)):
+        assert found[name].dtype == ml_dtypes.bfloat16
+        np.testing.assert_allclose(found[name].astype(np.float64), expected, rtol=0.03, atol=0.1)
