@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-# Each takes the module of arrays (torch or jax.numpy), that of functions (torch.nn.functional or jax.nn), and the inputs.
+# Each takes the module of arrays (torch, jax.numpy), that of functions (torch.nn.functional, jax.nn), and the inputs.
 Written = Callable[..., Any]
 
 
