@@ -36,7 +36,8 @@ PACKAGES = {
     "graphspec": (),
     "onnx-ad": ("onnx-ad==0.3.0", "onnxruntime==1.32.0", "onnx==1.23.2"),
     "ort-training": ("onnxruntime-training==1.19.2", "numpy<2", "onnx==1.16.2"),
-    "jax": ("jax==0.10.2", "jaxonnxruntime==0.3.0", "onnx==1.16.2"),
+    # jaxonnxruntime imports absl and etils without asking for them.
+    "jax": ("jax==0.10.2", "jaxonnxruntime==0.3.0", "onnx==1.16.2", "absl-py", "etils"),
 }
 SECONDS = 60  # for one case
 # Deviation allowed, relative to the largest element of the gradient (at least 1): in float64, and in float32.
