@@ -120,7 +120,8 @@ def _on_onnxruntime(derived: ir.Model, feeds: Any, pulled: Any) -> None:
         _close(other, pulled[name], f"{name} on ONNX Runtime", 1e-6)
 
 
-FAST = range(24)
+# The last one: seeds through Gemm of unknown ranks.
+FAST = [*range(20), 3127]
 
 
 @pytest.mark.parametrize("seed", FAST)

@@ -59,7 +59,7 @@ def gemm(b: Batch, node: ir.Node, args: Args) -> Outputs | None:
     x, w = args[0], args[1]
     c = args[2] if len(args) > 2 else None
     alpha, beta = (node.attributes[n].as_float() if n in node.attributes else 1.0 for n in ("alpha", "beta"))
-    if x is None or w is None:
+    if x is None or w is None or x.rank is None or w.rank is None:
         return None
 
     def matrix(arg: Arg, transposed: int) -> Arg:
