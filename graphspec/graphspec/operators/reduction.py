@@ -204,7 +204,7 @@ def _mean_slope(over: Over, g: Value, y: Value, x: Value) -> Value:
 
 
 def _extremum_slope(over: Over, g: Value, y: Value, x: Value) -> Value:
-    """g to where x is the extremum; several equal ones share it evenly. Of nothing there is none, and nothing is NaN."""
+    """g to where x is the extremum; several equal ones share it evenly. Nothing has none, and no NaN."""
     op = over.op
     ties = op.cast(op.Equal(x, y), x)
     return op.Mul(g, op.Div(ties, over.reduce("ReduceSum", ties)))  # type: ignore[no-any-return]
@@ -215,6 +215,12 @@ def _l2_slope(over: Over, g: Value, y: Value, x: Value) -> Value:
     op = over.op
     norm = op.Where(op.Equal(y, op.scalar(0, x)), op.scalar(1, x), y)
     return op.Mul(g, op.Div(x, norm))  # type: ignore[no-any-return]
+
+
+def _log_sum_slope(over: Over, g: Value, y: Value, x: Value) -> Value:
+    """G over the sum."""
+    slope: Value = over.op.Div(over.op.expand_like(g, x), over.reduce("ReduceSum", x))
+    return slope
 
 
 def _log_sum_exp_slope(over: Over, g: Value, y: Value, x: Value) -> Value:
@@ -238,6 +244,5 @@ reduction("ReduceMin",       _min,         _extremum_slope)  # fmt: skip
 reduction("ReduceL1",        norm_l1,          lambda over, g, y, x: over.op.Mul(g, over.op.Sign(x)))  # fmt: skip
 reduction("ReduceL2",        norm_l2,          _l2_slope)  # fmt: skip
 reduction("ReduceSumSquare", _sum_square,  lambda over, g, y, x: over.op.Mul(g, over.op.Add(x, x)))  # fmt: skip
-reduction("ReduceLogSum",    _log_sum,     lambda over, g, y, x: over.op.Div(
-                                               over.op.expand_like(g, x), over.reduce("ReduceSum", x)), (0.1, 3))  # fmt: skip
+reduction("ReduceLogSum",    _log_sum,     _log_sum_slope, (0.1, 3))  # fmt: skip
 reduction("ReduceLogSumExp", _log_sum_exp, _log_sum_exp_slope)  # fmt: skip
