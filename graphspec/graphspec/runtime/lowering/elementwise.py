@@ -55,16 +55,15 @@ def _relu(emit: Emitter, node: Node) -> Place | None:
 
 
 def _sigmoid(emit: Emitter, node: Node) -> Place | None:
-    """(1 + tanh(x / 2)) / 2, which overflows nowhere."""
+    """1 / (1 + exp(-x)): small values keep all their digits, and where exp overflows the result is 0."""
     (x,) = node.inputs
     if x is None or x.dtype is None or x.dtype.char not in FLOATS:
         return None
-    half = emit.constant(np.asarray(0.5, x.dtype))
     out = emit.buffer(node.shape, node.dtype)
-    emit.ufunc(np.multiply, x, half, out=out)
-    emit.ufunc(np.tanh, out, out=out)
-    emit.ufunc(np.multiply, out, half, out=out)
-    return emit.ufunc(np.add, out, half, out=out)
+    emit.ufunc(np.negative, x, out=out)
+    emit.ufunc(np.exp, out, out=out)
+    emit.ufunc(np.add, out, emit.constant(np.ones((), x.dtype)), out=out)
+    return emit.ufunc(np.reciprocal, out, out=out)
 
 
 def _where(emit: Emitter, node: Node) -> Place | None:
