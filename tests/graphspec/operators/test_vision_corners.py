@@ -10,8 +10,6 @@ import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-import graphspec as gs
-from graphspec.errors import NoGradientRule
 from graphspec.operators import registry
 
 F32 = np.float32
@@ -114,21 +112,6 @@ def test_unpooling_into_a_larger_shape() -> None:
         (1, 3): 2,
         (3, 1): 4,
     }
-
-
-@pytest.mark.parametrize("how", [{}, {"mode": "max", "sampling_ratio": 2}], ids=["adaptive", "max"])
-def test_regions_without_a_rule_say_so(how: dict[str, Any]) -> None:
-    inputs = [
-        onnx.helper.make_tensor_value_info("X", 1, [1, 1, 4, 4]),
-        onnx.helper.make_tensor_value_info("r", 1, [1, 4]),
-    ]
-    inputs.append(onnx.helper.make_tensor_value_info("b", 7, [1]))
-    node = onnx.helper.make_node("RoiAlign", ["X", "r", "b"], ["Y"], name="align", **how)
-    output = onnx.helper.make_tensor_value_info("Y", 1, [1, 1, 1, 1])
-    graph = onnx.helper.make_graph([node], "g", inputs, [output])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 22)], ir_version=10)
-    with pytest.raises(NoGradientRule, match="sampling_ratio"):
-        gs.vjp(gs.load(model), ["Y"], ["X"])
 
 
 ROI = np.array([[0, 0, 1, 1]], F32)
