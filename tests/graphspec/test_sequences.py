@@ -165,6 +165,59 @@ def test_derivative_through_what_a_run_decides(nodes: str, more: tuple[str, dict
         np.testing.assert_allclose(ours, other, rtol=1e-9, atol=1e-12)
 
 
+# As above, with declarations that say scalars where matrices are: `double` in ONNX text has rank 0.
+SCALARS_DECLARED = {
+    "ranks-in-a-loop": (
+        "s = SequenceConstruct(y) r = Loop(m, , s) <body = b (int64 j, bool d, seq(double) p) => (bool d2, seq(double) p2) "
+        "{ d2 = Identity(d) a = SequenceAt(p, j) q = Sin(a) g = ReduceSum<keepdims = 0>(q) p2 = SequenceInsert(p, g) }> "
+        "u = SequenceAt(r, n) v = SequenceAt(r, o) w = Mul(u, v) z = Mul(w, x)", (", int64 m", {"m": 2}),
+    ),
+    "shapes-in-a-loop": (
+        "s = SequenceConstruct(y) r = Loop(m, , s) <body = b (int64 j, bool d, seq(double) p) => (bool d2, seq(double) p2) "
+        "{ d2 = Identity(d) a = SequenceAt(p, j) g = Sin(a) w = Concat<axis = 0>(g, x) p2 = SequenceInsert(p, w) }> "
+        "z = ConcatFromSequence<axis = 0>(r)", (", int64 m", {"m": 2}),
+    ),
+    "a-tensor-in-a-loop": (
+        "r = Loop(m, , y) <body = b (int64 j, bool d, double p) => (bool d2, double p2) "
+        "{ d2 = Identity(d) g = Sin(p) p2 = Mul(g, x) }> z = Mul(r, r)", (", int64 m", {"m": 2}),
+    ),
+    "in-branches": (
+        "t = If(c) <then_branch = a () => (seq(double) u) { e = SequenceEmpty<dtype = 11>() u = SequenceInsert(e, y) }, "
+        "else_branch = b () => (seq(double) v) { v = SequenceEmpty<dtype = 11>() }> a = SequenceAt(t, l) q = Mul(a, x) "
+        "z = Mul(a, q)", CHOICE,
+    ),
+    "in-a-map": (
+        "s = SequenceConstruct(x, y, y) r = SequenceMap(s, y) <body = b (double a, double w) => (double e) "
+        "{ f = Sin(a) e = Mul(f, w) }> z = ConcatFromSequence<axis = 0>(r)", ("", {}),
+    ),
+    "values": (
+        "e = SequenceEmpty<dtype = 11>() held = SequenceInsert(e, y) read = SequenceAt(held, i) q = Mul(read, x) z = Mul(q, read)",
+        (", int64 i", {"i": 0}),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("nodes", "more"),
+    [
+        pytest.param(*row, id=name, marks=[pytest.mark.slow] * (name in ("shapes-in-a-loop", "in-a-map")))
+        for name, row in SCALARS_DECLARED.items()
+    ],
+)
+def test_scalars_declared_where_matrices_are_mislead_no_derivative(
+    nodes: str, more: tuple[str, dict[str, object]]
+) -> None:
+    declared, values = more
+    model = gs.load(
+        f'<ir_version: 10, opset_import: ["" : 21]> g (double[3, 4] x, double[3, 4] y{declared}) => '
+        f"(double[rows, columns] z) <seq(double) held, double read> {{ {POSITIONS} {nodes} }}"
+    )
+    rng = np.random.default_rng(0)
+    feeds = {"x": rng.standard_normal((3, 4)), "y": rng.standard_normal((3, 4))}
+    feeds |= {name: np.array(value) for name, value in values.items()}
+    assert check_derivatives(model, feeds, ["z"], ["x", "y"]).checks
+
+
 def test_a_position_outside_is_refused_by_the_run() -> None:
     model = model_of("s = SequenceConstruct(x, y) z = SequenceAt(s, n)")
     feeds = {name: np.ones((3, 4)) for name in ("x", "y", "z_cotangent")}

@@ -67,6 +67,7 @@ def _infer_subgraphs(node: ir.Node, opset_imports: dict[str, int], ir_version: i
         for graph in graphs:
             _check_outputs(graph, node)
             _type_body_inputs(graph, node)
+            _distrust_declarations(graph, node)
             _type_initializers(graph)
             for inner in graph:
                 infer_outputs(inner, opset_imports, ir_version)
@@ -96,6 +97,41 @@ def _type_body_inputs(graph: ir.Graph, node: ir.Node) -> None:
                 value.type = outer.type
 
 
+def _distrust_declarations(graph: ir.Graph, node: ir.Node) -> None:
+    """Drop the declared shapes, inside a subgraph, that need not hold for all that it is given or puts out.
+
+    ONNX text has no way to leave the rank of an element open but ``seq(float[])``: ``seq(float)`` says scalars, and is
+    written for sequences of anything. A loop's first step tells of tensors whether their declared rank is another.
+    """
+    if node.domain != "" or node.op_type not in ("Loop", "If", "SequenceMap"):
+        return
+    results = list(graph.outputs)
+    if node.op_type == "Loop":
+        for value, outer, result in zip(graph.inputs[2:], list(node.inputs)[2:], results[1:], strict=False):
+            if outer is not None and _differ_in_rank(value, outer.shape):
+                value.shape = result.shape = None
+    elif node.op_type == "SequenceMap":
+        for value, outer in zip(graph.inputs, node.inputs, strict=False):
+            if outer is not None and _differ_in_rank(value, outer.shape):
+                for each in (value, *results):
+                    each.shape = None
+    for value in (*graph.inputs, *results):
+        if isinstance(value.type, ir.SequenceType | ir.OptionalType):
+            value.shape = None
+
+
+def _distrust_declaration(output: ir.Value, node: ir.Node) -> None:
+    """As ``_distrust_declarations``, for what a node computes: a sequence, or a scalar out of one."""
+    read = node.domain == "" and node.op_type in ("SequenceAt", "OptionalGetElement")
+    scalar = read and output.shape is not None and output.shape.rank() == 0
+    if scalar or isinstance(output.type, ir.SequenceType | ir.OptionalType):
+        output.shape = None
+
+
+def _differ_in_rank(value: ir.Value, given: ir.Shape | None) -> bool:
+    return value.shape is not None and given is not None and value.shape.rank() != given.rank()
+
+
 def infer_outputs(node: ir.Node, opset_imports: dict[str, int], ir_version: int) -> None:
     """Set type and shape of a node's outputs, in place, to what is inferred and declared together."""
     constant = constant_tensor(node.outputs[0]) if _is_constant(node) else None
@@ -111,6 +147,7 @@ def infer_outputs(node: ir.Node, opset_imports: dict[str, int], ir_version: int)
         else:
             raise
     for output, known in zip(node.outputs, inferred, strict=True):
+        _distrust_declaration(output, node)
         if known is None:
             continue
         output.type = known.type
