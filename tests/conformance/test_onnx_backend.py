@@ -111,9 +111,9 @@ def _same(found: Any, expected: Any, rtol: float, atol: float) -> None:
     np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol)
 
 
-def _run(case: Any) -> None:
+def _run(case: Any, **options: Any) -> None:
     proto = _proto(case)
-    prepared = backend.prepare(proto, device="CPU")
+    prepared = backend.prepare(proto, device="CPU", **options)
     data_sets = _data_sets(case, proto)
     assert data_sets
     for inputs, outputs in data_sets:
@@ -138,6 +138,20 @@ def _check(cases: list[Any], record_property: Callable[[str, Any], None]) -> Non
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_node_cases(chunk: int, record_property: Callable[[str, Any], None]) -> None:
     _check(_load("node")[chunk::CHUNKS], record_property)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(COUNTS))
+def test_plain_kernels_alone_pass_too(kind: str) -> None:
+    """What compiled plans and optimisations are held against: every kernel as it stands in its table."""
+    failures = {}
+    for case in _load(kind):
+        if case.name not in EXCLUDED:
+            try:
+                _run(case, optimize=False)
+            except Exception as error:
+                failures[case.name] = f"{type(error).__name__}: {error}"[:300]
+    assert not failures
 
 
 @pytest.mark.parametrize("kind", sorted(COUNTS.keys() - {"node"}))
