@@ -156,7 +156,7 @@ def settled(op: Builder, parts: Parts) -> tuple[ir.Graph, set[int]]:
             if now is None:
                 continue
             kept, changes = _common(now, then)
-            if changes:
+            if changes or (parts.is_loop and kept != now and _renamed(parts, j)):
                 changing.add(i)
             if kept != now:
                 shapes[i], stable = kept, False
@@ -164,6 +164,26 @@ def settled(op: Builder, parts: Parts) -> tuple[ir.Graph, set[int]]:
         if stable:
             break
     return _typed(op, parts, shapes, names=True), changing
+
+
+def _renamed(parts: Parts, j: int) -> bool:
+    """Whether the body declares a dimension of state ``j`` under one name going in and under another coming out."""
+    before, after = parts.body.inputs[parts.lead + j].shape, parts.body.outputs[parts.skip + j].shape
+    if before is None or after is None or before.rank() != after.rank():
+        return False
+    pairs = zip(before.dims, after.dims, strict=True)
+    return any(
+        isinstance(a, ir.SymbolicDim) and isinstance(b, ir.SymbolicDim) and None not in (a.value, b.value) and a != b
+        for a, b in pairs
+    )
+
+
+def rename(op: Builder, body: ir.Graph, lead: int, skip: int, state: int) -> None:
+    """Give unknown dimensions of a state other names coming out than going in, which says that they change."""
+    for value in (body.inputs[lead + state], body.outputs[skip + state]):
+        if value.shape is not None:
+            dims = [d if isinstance(d, int) else d.value or op.fresh("changing") for d in value.shape.dims]
+            value.shape = ir.Shape(dims)
 
 
 def _common(now: ir.Shape, then: ir.Shape | None) -> tuple[ir.Shape | None, bool]:

@@ -110,6 +110,9 @@ def loop_vjp(
     if parts.is_loop:
         again = [i for i in used if i in changing or not isinstance(inputs[i].type, ir.TensorType)]
         results = _reverse_loop(op, parts, copy, inputs, used, carried, starts, dy_pairs, again)
+        for k, state in enumerate(active):
+            if inputs.index(state) in changing:
+                bodies.rename(op, copy, parts.lead, parts.skip, k)
     else:
         results = _reverse_scan(op, parts, copy, inputs, used, carried, starts, dy_pairs, scanned)
     pairs = zip([*initial, *captured, *(parts.outer[inputs.index(x)] for x in scanned)], results, strict=True)
