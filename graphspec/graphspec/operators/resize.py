@@ -183,7 +183,15 @@ def _cubic(x: Array, a: float) -> Array:
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
-_FIXED = "it says where to sample, and how often, which moves in steps: its derivative is refused, not taken for zero"
+_SCALES = (
+    "it says how many elements come out, which moves in steps, and where each is sampled, which no rule follows: its "
+    "derivative is refused, not taken for zero"
+)
+_STEPS = "mode nearest follows it in steps: its derivative is refused, not taken for zero"
+_CROP = (
+    "the result moves smoothly with the region, but no rule exists for it: compute the places in the graph and sample "
+    "with GridSample, whose grid has a derivative"
+)
 
 
 @resize.vjp
@@ -201,17 +209,15 @@ def resize_vjp(
 ) -> Cotangents:
     """Resizing an axis is a matrix R, which resizing the identity gives; d(X) has Rᵀ applied on each axis.
 
-    Scales and roi move the places between elements: not written yet.
+    Scales and roi move the places between elements: no rule exists for them.
     """
     rank = op.rank(X)
     if rank is None:
         raise NoGradientRule("Resize has no vjp rule for an input of unknown rank.")
     # Without numbers in them they move nothing.
     crops = how["coordinate_transformation_mode"] == "tf_crop_and_resize"
-    fixed = [
-        _FIXED if v is not None and op.static(v) != (0,) and reads else ZERO
-        for v, reads in ((roi, crops), (scales, True))
-    ]
+    region = (_STEPS if how["mode"] == "nearest" else _CROP) if crops else ZERO
+    fixed = [ZERO if v is None or op.static(v) == (0,) else reason for v, reason in ((roi, region), (scales, _SCALES))]
     on = list(range(rank)) if axes is None else [axis % rank for axis in axes]
     how = {**how, "axes": [0], "extrapolation_value": 0.0}
     roi, scales, sizes = (None if v is None or op.static(v) == (0,) else v for v in (roi, scales, sizes))

@@ -96,3 +96,22 @@ def test_integers_round_and_saturate(dtype: type) -> None:
     y = gs.Session(model).run({"x": x})["y"]
     assert y.dtype == dtype
     assert y.max() == limits.max  # the cubic overshoots there
+
+
+@pytest.mark.parametrize(
+    ("mode", "wrt", "reason"),
+    [
+        ("linear", "roi", "smoothly with the region, but no rule exists"),
+        ("cubic", "roi", "smoothly with the region, but no rule exists"),
+        ("nearest", "roi", "mode nearest follows it in steps"),
+        ("linear", "scales", "how many elements come out"),
+    ],
+)
+def test_a_refusal_says_truly_why_places_have_no_derivative(mode: str, wrt: str, reason: str) -> None:
+    model = gs.load(
+        '<ir_version: 10, opset_import: ["" : 21]> g (float[1, 1, 4, 4] x, float[8] roi, float[4] scales) '
+        "=> (float[1, 1, a, b] z) "
+        f'{{ z = Resize<mode = "{mode}", coordinate_transformation_mode = "tf_crop_and_resize">(x, roi, scales) }}'
+    )
+    with pytest.raises(gs.NoGradientRule, match=reason):
+        gs.vjp(model, ["z"], [wrt])
