@@ -5,10 +5,10 @@ WORKERS ?= auto
 SELECT ?= not slow
 BIN := .venv/bin
 READY := .venv/.ready
-PEERS := .venv-peers/suite
+SUITE := .venv-peers/suite
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-clients test-peers coverage-table lint types format docs clean
+.PHONY: help setup demo serve test test-slow test-clients test-peers coverage-table bench lint types format docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | awk '{ name = $$1; sub(/^[a-z-]+ /, ""); printf "make %-15s%s\n", name, $$0 }'
@@ -34,16 +34,25 @@ test: lint types  ## lint, types and the test suite
 test-slow: SELECT = slow
 test-slow: test  ## the long sets that `make test` leaves out
 
-test-peers: $(PEERS)/.ready  ## compare with PyTorch and JAX; installs them, in .venv-peers
-	@OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest -n 0 tests/peers
+test-peers: $(SUITE)/.ready  ## compare with PyTorch and JAX; installs them, in .venv-peers
+	@OMP_NUM_THREADS=1 $(SUITE)/bin/python -m pytest -n 0 tests/peers
 
-$(PEERS)/.ready: requirements.txt requirements-peers.txt constraints.txt
-	@$(PYTHON) -m venv $(PEERS)
-	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-peers.txt -c constraints.txt
+$(SUITE)/.ready: requirements.txt requirements-peers.txt constraints.txt
+	@$(PYTHON) -m venv $(SUITE)
+	@$(SUITE)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-peers.txt -c constraints.txt
 	@touch $@
 
 coverage-table: $(READY)  ## run every derivative through the other systems (installed in .venv-peers), write the tables
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/coverage/run.py
+
+# What is compared, with commas between; empty means all of them.
+WORK ?=
+PEERS ?=
+comma := ,
+listed = $(if $(2),$(1) $(subst $(comma), ,$(2)))
+
+bench: $(READY)  ## time workloads beside other systems: WORK=W2,W3 PEERS=torch,ort,jax,autograd,reference
+	@$(BIN)/python benchmarks/bench/run.py $(call listed,--work,$(WORK)) $(call listed,--peers,$(PEERS))
 
 CLIENTS := .venv-clients
 

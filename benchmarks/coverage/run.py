@@ -17,20 +17,21 @@ import subprocess
 import sys
 import tempfile
 import threading
-import venv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import cases as all_cases
 import page
 
+from environments import VENVS, environment
+
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 # What is installed for each; GraphSpec runs in the environment that runs this script.
 PACKAGES = {
     "graphspec": (),
@@ -48,7 +49,7 @@ def main() -> None:
     """Solve the cases, ask every system, write what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--systems", nargs="+", default=list(PACKAGES), choices=list(PACKAGES))
-    parser.add_argument("--venvs", type=Path, default=ROOT / ".venv-peers", help="where the environments are made")
+    parser.add_argument("--venvs", type=Path, default=VENVS, help="where the environments are made")
     parser.add_argument("--operators", nargs="+", help="these alone, printed and not written")
     parser.add_argument("--missing", action="store_true", help="ask only for what results.json has not")
     options = parser.parse_args()
@@ -58,7 +59,7 @@ def main() -> None:
     systems = {name: s for name, s in stored["systems"].items() if name not in options.systems}
     verdicts = {c.id: dict(stored.get("cases", {}).get(c.id, {}).get("verdicts", {})) for c in cases}
     for system in options.systems:
-        python = environment(system, options.venvs)
+        python = environment(system, PACKAGES[system], options.venvs)
         systems[system] = versions(python, system)
         asked = [c for c in cases if not options.missing or system not in verdicts[c.id]]
         with tempfile.TemporaryDirectory() as folder:
@@ -90,18 +91,6 @@ def write(cases: list[all_cases.Case], folder: Path) -> None:
             onnx.save(case.wide, own / "wide.onnx")
         np.savez(own / "feeds.npz", **case.feeds)  # type: ignore[arg-type]
         (own / "case.json").write_text(json.dumps({"id": case.id, "wrt": case.wrt}), encoding="utf-8")
-
-
-def environment(system: str, venvs: Path) -> str:
-    """The Python of a system's environment, which is made when it is not there."""
-    if not PACKAGES[system]:
-        return sys.executable
-    python = venvs / system / "bin" / "python"
-    if not python.exists():
-        print(f"installing {', '.join(PACKAGES[system])} ...")
-        venv.create(venvs / system, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES[system]], check=True)
-    return str(python)
 
 
 def versions(python: str, system: str) -> str:
