@@ -31,12 +31,13 @@ class AsyncModel(BaseModel):
     save = awaiting(_requests.save)
     delete = awaiting(_requests.delete)
 
-    async def derive(self, transform: str, *, of: Names, wrt: Names, allow_unused: bool = False) -> AsyncModel:
+    async def derive(
+        self, transform: str, *, of: Names, wrt: Names, allow_unused: bool = False, checkpoint: Names = ()
+    ) -> AsyncModel:
         """A derivative of the graph as a stored graph of its own; arguments as for `Model.derive`."""
-        return AsyncModel(
-            self._client,
-            await self._drive(_derivatives.derive(self, transform, of=of, wrt=wrt, allow_unused=allow_unused)),
-        )
+        options: dict[str, Any] = {"allow_unused": allow_unused, "checkpoint": checkpoint}
+        flow = _derivatives.derive(self, transform, of=of, wrt=wrt, **options)
+        return AsyncModel(self._client, await self._drive(flow))
 
 
 class AsyncClient(Transforms, BaseClient):

@@ -31,7 +31,9 @@ class Model(BaseModel):
     save = blocking(_requests.save)
     delete = blocking(_requests.delete)
 
-    def derive(self, transform: str, *, of: Names, wrt: Names, allow_unused: bool = False) -> Model:
+    def derive(
+        self, transform: str, *, of: Names, wrt: Names, allow_unused: bool = False, checkpoint: Names = ()
+    ) -> Model:
         """A derivative of the graph as a stored graph of its own.
 
         Args:
@@ -41,10 +43,11 @@ class Model(BaseModel):
             of: What to differentiate.
             wrt: What to differentiate with respect to.
             allow_unused: Whether the derivative of what does not depend on ``wrt`` is zeros, and not refused.
+            checkpoint: Intermediate values that the backward part of ``"grad"`` and ``"vjp"`` computes anew instead of
+                keeping them.
         """
-        return Model(
-            self._client, self._drive(_derivatives.derive(self, transform, of=of, wrt=wrt, allow_unused=allow_unused))
-        )
+        options: dict[str, Any] = {"allow_unused": allow_unused, "checkpoint": checkpoint}
+        return Model(self._client, self._drive(_derivatives.derive(self, transform, of=of, wrt=wrt, **options)))
 
 
 class Client(Transforms, BaseClient):

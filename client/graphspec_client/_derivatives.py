@@ -47,6 +47,7 @@ def _ask(
     fetches: Names | None,
     allow_unused: bool,
     seeds: int | None = None,
+    checkpoint: Names = (),
 ) -> Flow[Reply]:
     body = {
         "of": of if VERBS[verb].scalar else names(of),
@@ -54,6 +55,7 @@ def _ask(
         "fetches": None if fetches is None else names(fetches),
         "allow_unused": allow_unused or None,
         "seeds": seeds,
+        "checkpoint": names(checkpoint) or None,
     }
     tensors = {"feeds": feeds, "parameters": parameters, VERBS[verb].vectors or "": vectors}
     return (yield from exchange(f"/v1/graphs/{model.id}/{verb}", body, tensors))
@@ -70,10 +72,11 @@ def products(
     fetches: Names | None = None,
     allow_unused: bool = False,
     seeds: int | None = None,
+    checkpoint: Names = (),
 ) -> Flow[Answer]:
     """The answer of a verb that gives arrays by one name."""
     wanted = VERBS[verb].answer
-    reply = yield from _ask(model, verb, feeds, of, wrt, vectors, parameters, fetches, allow_unused, seeds)
+    reply = yield from _ask(model, verb, feeds, of, wrt, vectors, parameters, fetches, allow_unused, seeds, checkpoint)
     return read(reply, lambda groups: Answer.from_groups(groups, wanted), lambda body: Answer.from_json(body, wanted))
 
 
@@ -106,6 +109,7 @@ def grad(
     parameters: Feeds | None = None,
     fetches: Names | None = None,
     allow_unused: bool = False,
+    checkpoint: Names = (),
 ) -> Flow[Answer]:
     """The gradients of one scalar.
 
@@ -116,15 +120,23 @@ def grad(
         parameters: Values that override the graph's parameters in this run.
         fetches: The values wanted beside, in ``.outputs``; by default the outputs.
         allow_unused: Whether the derivative of what does not depend on ``wrt`` is zeros, and not refused.
+        checkpoint: Intermediate values that the backward part computes anew instead of keeping them: less memory for
+            more work.
 
     Returns:
         The gradients by the names of ``wrt``; ``.outputs`` has the outputs.
     """
-    return products(_model, "grad", feeds, of, wrt, None, parameters, fetches, allow_unused)
+    return products(_model, "grad", feeds, of, wrt, None, parameters, fetches, allow_unused, checkpoint=checkpoint)
 
 
 def value_and_grad(
-    _model: Stored, feeds: Feeds | None = None, *, of: str, wrt: Names, parameters: Feeds | None = None
+    _model: Stored,
+    feeds: Feeds | None = None,
+    *,
+    of: str,
+    wrt: Names,
+    parameters: Feeds | None = None,
+    checkpoint: Names = (),
 ) -> Flow[tuple[Array, Answer]]:
     """One scalar and its gradients, in one run.
 
@@ -133,11 +145,13 @@ def value_and_grad(
         of: The scalar to differentiate.
         wrt: The inputs, parameters or intermediate values to differentiate with respect to.
         parameters: Values that override the graph's parameters in this run.
+        checkpoint: Intermediate values that the backward part computes anew instead of keeping them: less memory for
+            more work.
 
     Returns:
         The scalar, and the gradients by the names of ``wrt``.
     """
-    answer = yield from grad(_model, feeds, of=of, wrt=wrt, parameters=parameters, fetches=[of])
+    answer = yield from grad(_model, feeds, of=of, wrt=wrt, parameters=parameters, fetches=[of], checkpoint=checkpoint)
     if of not in answer.outputs:
         raise ProtocolError(f"The answer has no output {of!r}.")
     return answer.outputs[of], answer
@@ -154,6 +168,7 @@ def vjp(
     fetches: Names | None = None,
     allow_unused: bool = False,
     seeds: int | None = None,
+    checkpoint: Names = (),
 ) -> Flow[Answer]:
     """The vector-Jacobian products: for each of ``wrt`` the sum over ``of`` of cotangent times Jacobian.
 
@@ -166,12 +181,16 @@ def vjp(
         fetches: The values wanted beside, in ``.outputs``; by default the outputs.
         allow_unused: Whether the derivative of what does not depend on ``wrt`` is zeros, and not refused.
         seeds: How many cotangents there are: they, and the products, then have a leading dimension of that size.
+        checkpoint: Intermediate values that the backward part computes anew instead of keeping them: less memory for
+            more work.
 
     Returns:
         The products by the names of ``wrt``; ``.outputs`` has the outputs.
     """
     targets = names(of) if of is not None else list(cotangents)
-    return products(_model, "vjp", feeds, targets, wrt, cotangents, parameters, fetches, allow_unused, seeds)
+    return products(
+        _model, "vjp", feeds, targets, wrt, cotangents, parameters, fetches, allow_unused, seeds, checkpoint
+    )
 
 
 def jvp(
@@ -290,10 +309,13 @@ def hessian(
     return matrices(_model, "hessian", feeds, of, wrt, parameters, fetches, allow_unused)
 
 
-def derive(_model: Stored, transform: str, *, of: Names, wrt: Names, allow_unused: bool = False) -> Flow[Description]:
+def derive(
+    _model: Stored, transform: str, *, of: Names, wrt: Names, allow_unused: bool = False, checkpoint: Names = ()
+) -> Flow[Description]:
     """A derivative of the graph as a stored graph of its own."""
     scalar = transform in VERBS and VERBS[transform].scalar
     body: dict[str, Any] = {"transform": transform, "of": of if scalar else names(of), "wrt": names(wrt)}
     body["allow_unused"] = allow_unused or None
+    body["checkpoint"] = names(checkpoint) or None
     reply = yield post(f"/v1/graphs/{_model.id}/derive", body)
     return Description.from_json(reply.json())

@@ -93,7 +93,10 @@ class DataPlane:
         def work() -> tuple[Record, bool]:
             _refuse_repeated(request.of_names, request.wrt)
             model = self._load(graph_id)
-            asked = Work(request.transform, request.of_names, tuple(request.wrt), None, request.allow_unused)
+            asked = Work(
+                request.transform, request.of_names, tuple(request.wrt), None, request.allow_unused,
+                checkpoint=tuple(request.checkpoint),
+            )  # fmt: skip
             made = derived(model, asked, request.seeds)
             return self._store(made, gs.validate(made))
 
@@ -382,7 +385,8 @@ def _derivative(
     _refuse_repeated(of, asked.wrt)
     wanted = None if fetches is None else tuple(fetches)
     seeds = isinstance(asked, wire.Seeds) and asked.seeds is not None
-    return Work(transform, tuple(of), tuple(asked.wrt), wanted, asked.allow_unused, seeds)
+    anew = tuple(asked.checkpoint) if isinstance(asked, wire.Checkpoint) else ()
+    return Work(transform, tuple(of), tuple(asked.wrt), wanted, asked.allow_unused, seeds, anew)
 
 
 def _check_seeds(given: wire.Vectors, vectors: Mapping[str, np.ndarray]) -> Iterator[Problem]:

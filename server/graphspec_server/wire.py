@@ -103,6 +103,13 @@ class RunRequest(StoredRunRequest):
     """The graph."""
 
 
+class Checkpoint(Message):
+    """Less memory for more work."""
+
+    checkpoint: list[str] = []
+    """Names of intermediate values that the backward part computes anew instead of keeping them."""
+
+
 class Seeds(Message):
     """Several vectors in one run."""
 
@@ -129,7 +136,11 @@ class Vectors(NamedTuple):
     seeds: int | None
 
 
-class GradRequest(RunOptions, GradTarget):
+class ScalarRequest(RunOptions, GradTarget):
+    """What derivatives of one scalar of a stored graph take."""
+
+
+class GradRequest(ScalarRequest, Checkpoint):
     """Gradients of one scalar of a stored graph."""
 
 
@@ -146,11 +157,11 @@ class JacobianRequest(RunOptions):
     """Whether a value that nothing depends on has zeros for its derivative, instead of an error."""
 
 
-class HessianRequest(GradRequest):
+class HessianRequest(ScalarRequest):
     """The Hessian of one scalar of a stored graph."""
 
 
-class VjpRequest(JacobianRequest, Seeds):
+class VjpRequest(JacobianRequest, Seeds, Checkpoint):
     """A vector-Jacobian product of a stored graph."""
 
     cotangents: dict[str, Tensor]
@@ -164,14 +175,14 @@ class JvpRequest(JacobianRequest, Seeds):
     """For each name in `wrt` a tensor of its shape."""
 
 
-class HvpRequest(GradRequest, Seeds):
+class HvpRequest(ScalarRequest, Seeds):
     """Gradients of one scalar of a stored graph, and the product of its Hessian with a vector."""
 
     tangents: dict[str, Tensor]
     """For each name in `wrt` a tensor of its shape."""
 
 
-DerivativeRequest = GradRequest | JacobianRequest
+DerivativeRequest = ScalarRequest | JacobianRequest
 
 
 def vectors_of(request: RunOptions) -> Vectors | None:
@@ -183,7 +194,7 @@ def vectors_of(request: RunOptions) -> Vectors | None:
     return None
 
 
-class DeriveRequest(Message):
+class DeriveRequest(Checkpoint):
     """A derivative to be stored as a graph of its own."""
 
     transform: Transform
@@ -207,6 +218,8 @@ class DeriveRequest(Message):
     def _fits_transform(self) -> DeriveRequest:
         if self.transform == "grad" and self.seeds is not None:
             raise ValueError("grad has no cotangents or tangents: it takes no 'seeds'")
+        if self.transform in ("jvp", "hvp") and self.checkpoint:
+            raise ValueError(f"{self.transform} keeps what it needs: only grad and vjp take a 'checkpoint'")
         if self.transform in ("grad", "hvp") and not isinstance(self.of, str):
             raise ValueError(f"{self.transform} differentiates one scalar: 'of' is a name, not a list")
         return self

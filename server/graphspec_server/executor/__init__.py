@@ -41,6 +41,7 @@ class Work:
         fetches: Names of the values wanted, ``None`` for all outputs.
         allow_unused: Whether what is not connected has derivatives of zero.
         seeds: Whether cotangents or tangents, and products, have a leading dimension.
+        checkpoint: Names of values to compute anew (``grad``, ``vjp``).
     """
 
     transform: Transform = "run"
@@ -49,6 +50,7 @@ class Work:
     fetches: tuple[str, ...] | None = None
     allow_unused: bool = False
     seeds: bool = False
+    checkpoint: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ PRODUCTS = {
 # What one batched run of a Jacobian or Hessian may take, within the limit of a run: several runs share the machine.
 _BATCH_BYTES = 1 << 28
 
-Key = tuple[str, str, tuple[str, ...], tuple[str, ...], bool, bool]
+Key = tuple[str, str, tuple[str, ...], tuple[str, ...], bool, bool, tuple[str, ...]]
 
 
 class Compiled(Protocol):
@@ -101,7 +101,9 @@ class CompiledMatrix:
 
 def derived(model: ir.Model, work: Work, seeds: int | str | None = None) -> ir.Model:
     """A derivative as a graph."""
-    options = {} if seeds is None else {"seeds": seeds}
+    options: dict[str, Any] = {} if seeds is None else {"seeds": seeds}
+    if work.checkpoint:
+        options["checkpoint"] = work.checkpoint
     product = PRODUCTS[work.transform]
     of = work.of[0] if product.scalar else list(work.of)
     return product.derive(model, of=of, wrt=list(work.wrt), allow_unused=work.allow_unused, **options)
@@ -150,7 +152,7 @@ class SessionCache:
 
     def get(self, graph: Graph, work: Work) -> Compiled:
         """The compiled form of a graph's work; compiled by the first who asks."""
-        key = (graph.id, work.transform, work.of, work.wrt, work.allow_unused, work.seeds)
+        key = (graph.id, work.transform, work.of, work.wrt, work.allow_unused, work.seeds, work.checkpoint)
         with self._lock:
             future = self._kept.get(key)
             first = future is None

@@ -129,7 +129,7 @@ def _schema() -> bytes:
 
 
 async def _derivative(
-    request: Request, graph_id: str, transform: Transform, kind: type[wire.GradRequest] | type[wire.JacobianRequest]
+    request: Request, graph_id: str, transform: Transform, kind: type[wire.ScalarRequest] | type[wire.JacobianRequest]
 ) -> Response:
     media = answer_type(request, _RUNS)
     message = await read_message(request, kind, bulk=True)
