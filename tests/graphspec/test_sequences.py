@@ -200,7 +200,9 @@ SCALARS_DECLARED = {
 @pytest.mark.parametrize(
     ("nodes", "more"),
     [
-        pytest.param(*row, id=name, marks=[pytest.mark.slow] * (name in ("shapes-in-a-loop", "in-a-map", "in-branches")))
+        pytest.param(
+            *row, id=name, marks=[pytest.mark.slow] * (name in ("shapes-in-a-loop", "in-a-map", "in-branches"))
+        )
         for name, row in SCALARS_DECLARED.items()
     ],
 )
@@ -234,6 +236,18 @@ def test_derivative_of_a_state_that_grows_from_step_to_step() -> None:
     rng = np.random.default_rng(0)
     feeds = {"x": rng.standard_normal((3, 4)), "y": rng.standard_normal((3, 4)), "m": np.array(3)}
     model.graph.outputs[0].shape = ir.Shape([None, 4])
+    assert check_derivatives(model, feeds, ["z"], ["x", "y"]).checks
+
+
+def test_derivative_of_a_state_that_grows_from_a_length_known_to_the_run_alone() -> None:
+    """The names of the dimensions say that they differ."""
+    model = gs.load(
+        '<ir_version: 10, opset_import: ["" : 21]> g (double[3, 4] x, double[n, 4] y, int64 m) => (double[a, 4] z) '
+        "{ z = Loop(m, , y) <body = b (int64 j, bool d, double[p, 4] f) => (bool d2, double[q, 4] f2) "
+        "{ d2 = Identity(d) g = Sin(f) f2 = Concat<axis = 0>(g, x) }> }"
+    )
+    rng = np.random.default_rng(0)
+    feeds = {"x": rng.standard_normal((3, 4)), "y": rng.standard_normal((2, 4)), "m": np.array(2)}
     assert check_derivatives(model, feeds, ["z"], ["x", "y"]).checks
 
 
