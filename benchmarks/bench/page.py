@@ -96,9 +96,11 @@ def runtime_table(results: Mapping[str, Any]) -> str:
 def failures(results: Mapping[str, Any]) -> str:
     """Who cannot, in its own words."""
     lines = [
-        f"* {key}, {PEERS[peer]}: {why}" for key, row in results["rows"].items() for peer, why in row["failed"].items()
+        f"* {key}, {PEERS[peer]}: `{why}`"
+        for key, row in results["rows"].items()
+        for peer, why in row["failed"].items()
     ]
-    return "\n".join(["Those that cannot say:", "", *lines])
+    return "\n".join(["What those that cannot say, or how their numbers differ:", "", *lines])
 
 
 def misses(results: Mapping[str, Any]) -> str:

@@ -104,7 +104,7 @@ class Competitor:
             self._process.wait()
             self._log.seek(0)
             said = self._log.read().strip().splitlines() or [f"it ended with {self._process.returncode}"]
-            raise FailedError(said[-1][:200])
+            raise FailedError(said[-1][:120])
         return line
 
 
@@ -185,7 +185,8 @@ def race(pythons: dict[str, str], folder: Path, kind: str, turns: int, seconds: 
                 if system == "graphspec":
                     raise
                 failed[system] = str(error)
-        check(found)
+        failed |= check(found)
+        racing = [c for c in racing if c.system not in failed]
         for competitor in racing:
             competitor.settle(seconds)
         for _ in range(turns):
@@ -194,14 +195,19 @@ def race(pythons: dict[str, str], folder: Path, kind: str, turns: int, seconds: 
         return {"seconds": {c.system: statistics.median(c.times) for c in racing}, "failed": failed}
 
 
-def check(found: dict[str, Sequence[np.ndarray]]) -> None:
-    """All competitors computed the same numbers, in float32."""
+def check(found: dict[str, Sequence[np.ndarray]]) -> dict[str, str]:
+    """Who computed other numbers than GraphSpec, in float32; an error where those that did not are fewer."""
+    others: dict[str, str] = {}
     for system, arrays in found.items():
         for i, (ours, theirs) in enumerate(zip(found["graphspec"], arrays, strict=True)):
-            allowed = 1e-3 * max(float(np.abs(ours).max()), 1e-6)
-            np.testing.assert_allclose(
-                np.reshape(theirs, ours.shape), ours, rtol=1e-3, atol=allowed, err_msg=f"output {i} of {system}"
-            )
+            scale = max(float(np.abs(ours).max()), 1e-6)
+            off = float(np.abs(np.reshape(theirs, ours.shape) - ours).max()) / scale
+            if not off <= 1e-3:
+                others[system] = f"output {i} differs from GraphSpec's by {off:.1e} of its largest element"
+                break
+    if 2 * len(others) > len(found) - 1:
+        raise FailedError(f"The numbers are not the same: {others}")
+    return others
 
 
 def version(python: str, system: str) -> str:

@@ -179,18 +179,18 @@ WORKLOADS = {
         "20 elementwise nodes on 4 M floats", chain, "chain", "", {"length": 20, "n": 1 << 22}, {"n": 5},
         {"forward": {"torch": 0.2, "ort": 0.35}},
     ),
-    **{
-        name: Workload(
-            f"{name}, batch 1, random weights", network, "graph", "", {"network": name}, {}, {"forward": targets}
-        )
-        for name, targets in {
-            "resnet50": {"torch": 0.85, "ort": 1.4},
-            "squeezenet": {"ort": 1.9},
-            "shufflenet": {"torch": 0.7, "ort": 2.2},
-            "densenet121": {"torch": 1.15, "ort": 1.9},
-        }.items()
-    },
 }  # fmt: skip
+
+
+NETWORKS: dict[str, dict[str, float]] = {
+    "resnet50": {"torch": 0.85, "ort": 1.4},
+    "squeezenet": {"ort": 1.9},
+    "shufflenet": {"torch": 0.7, "ort": 2.2},
+    "densenet121": {"torch": 1.15, "ort": 1.9},
+}
+for _name, _targets in NETWORKS.items():
+    _title = f"{_name} of the ONNX wheel, batch 1, random weights"
+    WORKLOADS[_name] = Workload(_title, network, "graph", "", {"network": _name}, {}, {"forward": _targets})
 
 
 def build(workload: Workload, *, tiny: bool = False) -> Built:
