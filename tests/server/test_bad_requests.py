@@ -414,15 +414,15 @@ def test_an_integer_has_no_gradient(service):
     check_problem(answer, 422, "not-differentiable")
 
 
-def test_an_operator_without_a_rule_is_named(service):
-    rows = service.get("/v1/operators").json()["operators"]
-    if not any(row["op_type"] == "DFT" and row["derivative"] == "not yet" for row in rows):
-        pytest.skip("DFT has a rule by now")
-    graph = one_value(shape=(1, 4, 1), nodes=[{"op": "DFT", "inputs": ["x"], "outputs": ["d"]},
-                                              {"op": "ReduceSum", "inputs": ["d"], "outputs": ["y"], "attributes": {"keepdims": 0}}])  # fmt: skip
-    body = {"graph": graph, "feeds": {"x": [[[1], [2], [3], [4]]]}, "grad": {"of": "y", "wrt": ["x"]}}
+def test_an_input_without_a_rule_is_named(service):
+    graph = one_value(shape=(4,), nodes=[
+        {"op": "Resize", "inputs": ["x", "", "x"], "outputs": ["d"], "name": "resized", "attributes": {"mode": "linear"}},
+        {"op": "ReduceSum", "inputs": ["d"], "outputs": ["y"], "attributes": {"keepdims": 0}}])  # fmt: skip
+    graph["inputs"]["x"]["shape"] = [1]
+    body = {"graph": graph, "feeds": {"x": [2]}, "grad": {"of": "y", "wrt": ["x"]}}
     problem = check_problem(service.post("/v1/run", body), 422, "no-gradient-rule")
-    assert "DFT" in problem["detail"]
+    assert "Resize" in problem["detail"]
+    assert "resized" in problem["detail"]
 
 
 def test_long_names_do_not_come_back_whole(service, loss):
