@@ -199,3 +199,24 @@ def test_what_lives_at_once_never_overlaps_and_little_is_wasted() -> None:
         assert total >= lower_bound(lives)
         if 40 <= count <= 300:
             assert total <= 1.25 * lower_bound(lives)
+
+
+@pytest.mark.parametrize(
+    ("body", "more"),
+    [
+        pytest.param("y = Reshape(x, s)", {"s": np.array([3, 2])}, id="reshape"),
+        pytest.param("z = Reshape(x, s)\n y = Neg(z)", {"s": np.array([3, 2])}, id="reshape-then-neg"),
+        pytest.param("c = ConstantOfShape(s)\n y = Exp(c)", {"s": np.array([1, 3])}, id="then-exp"),
+        pytest.param("z = Expand(r, s)\n y = Neg(z)", {"s": np.array([1, 3])}, id="expand"),
+    ],
+)
+def test_declared_shapes_that_the_run_contradicts_do_not_shape_the_result(body: str, more: dict[str, Any]) -> None:
+    graph = "g (float[2,3] x, float[3] r, int64[2] s) => (float[2,3] y) <float[2,3] z, float[2,3] c>"
+    model = gs.load(HEAD + f"{graph} {{ {body} }}")
+    given = {"x": np.arange(6, dtype="f").reshape(2, 3), "r": np.ones(3, "f"), **more}
+    plain = gs.Session(model, optimize=False).run(given)["y"]
+    session = gs.Session(model)
+    for _ in range(3):
+        found = session.run(given)["y"]
+        assert found.shape == plain.shape
+        np.testing.assert_array_equal(found, plain)

@@ -73,14 +73,19 @@ def _drop_expands(node: ir.Node) -> None:
 
 def _keeps_shape(node: ir.Node) -> ir.Value | None:
     x = node.inputs[0]
-    return x if x is not None and _same_shape(x, node.outputs[0]) else None
+    return x if x is not None and _same_shape(x, node.outputs[0]) and not _is_fed(node.inputs[1]) else None
+
+
+def _is_fed(target: ir.Value | None) -> bool:
+    """Whether a run is given this shape: then the one that the graph declares may not be what comes out."""
+    return target is not None and target.is_graph_input()
 
 
 def _reshape(node: ir.Node) -> ir.Value | None:
     x = node.inputs[0]
     if x is None:
         return None
-    if _same_shape(x, node.outputs[0]):
+    if _same_shape(x, node.outputs[0]) and not _is_fed(node.inputs[1]):
         return x
     before = x.producer()
     if before is not None and before.op_type == "Reshape" and before.domain == "" and _explicit(node):

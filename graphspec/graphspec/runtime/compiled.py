@@ -16,7 +16,7 @@ import numpy as np
 from graphspec.errors import GraphSpecError, LimitError
 from graphspec.runtime.fusion import fused
 from graphspec.runtime.plan import DEADLINE, out_of_memory, owned, refused, too_late
-from graphspec.runtime.steps import Place, Step
+from graphspec.runtime.steps import Place, Step, UnforeseenShapeError
 from graphspec.runtime.writer import Writer
 
 _FILE = "<plan>"
@@ -57,6 +57,7 @@ class CompiledPlan:
         Raises:
             ExecutionError: A kernel refused its values; the problem names the node.
             LimitError: Past the deadline, or out of memory.
+            UnforeseenShapeError: The graph declares a shape that the values contradict: another plan must do.
         """
         try:
             instance = self._idle.pop()
@@ -66,7 +67,7 @@ class CompiledPlan:
         try:
             results: tuple[Any, ...] = instance(deadline, *arrays)
             return results
-        except GraphSpecError:
+        except (GraphSpecError, UnforeseenShapeError):
             raise
         except Exception as error:
             self._explain(error)

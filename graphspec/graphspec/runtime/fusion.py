@@ -12,6 +12,8 @@ from graphspec.runtime.steps import Emitter, Place, Step
 
 # Elements of a block: with a few operands of four bytes it fits a core's second-level cache.
 BLOCK = 1 << 16
+# Steps of one group: what is gained is gained by a few, and each is compared with the rest of its group.
+_LONGEST = 128
 
 
 def fused(steps: Sequence[Step], outputs: Sequence[Place]) -> list[Step]:
@@ -43,7 +45,7 @@ def _fits(step: Step, group: Sequence[Step]) -> bool:
     (out,) = step.writes
     if not out.contiguous or out.base is not None or out.size < 2 * BLOCK:
         return False
-    if group and group[0].writes[0].shape != out.shape:
+    if group and (group[0].writes[0].shape != out.shape or len(group) >= _LONGEST):
         return False
     # What a step of the group writes is read part by part: never through a view, which may look elsewhere.
     written = {id(s.writes[0]) for s in group} | {id(out)}

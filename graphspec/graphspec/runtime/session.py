@@ -20,6 +20,7 @@ from graphspec.optimize.propagate import RANDOM
 from graphspec.runtime.compiled import CompiledPlan
 from graphspec.runtime.plan import Plan, compile_graph, find_kernel, has_no_kernel, owned
 from graphspec.runtime.specialize import specialized
+from graphspec.runtime.steps import UnforeseenShapeError
 from graphspec.validation import FeedChecker, ValueInfo, validate
 
 # Bodies may hold operators with bodies; ONNX's own nest three deep at most.
@@ -104,7 +105,10 @@ class Session:
         for array in arrays:
             if type(array) is not np.ndarray or not array.flags.c_contiguous:
                 return None
-        return dict(zip(self.outputs, plan.run(arrays, deadline), strict=True))
+        try:
+            return dict(zip(self.outputs, plan.run(arrays, deadline), strict=True))
+        except UnforeseenShapeError:
+            return None
 
 
 class NumpyProvider:
@@ -141,7 +145,10 @@ class NumpyProvider:
         compiled = self._compiled_for(feeds, fetches) if self._original is not None else None
         if compiled is not None:
             arrays = [np.asarray(feeds[name], order="C") for name in self._in_order(feeds)]
-            return dict(zip(fetches, compiled.run(arrays, deadline), strict=True))
+            try:
+                return dict(zip(fetches, compiled.run(arrays, deadline), strict=True))
+            except UnforeseenShapeError:
+                pass  # plans for any shapes believe no declaration
         plan = self._plan(fetches, frozenset(feeds))
         order = sorted(name for name in feeds if name in self._values)
         with np.errstate(all="ignore"):

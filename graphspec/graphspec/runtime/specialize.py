@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from graphspec.optimize import clean, copied
 from graphspec.runtime.compiled import CompiledPlan
 from graphspec.runtime.lowering import LOWERINGS
 from graphspec.runtime.plan import bound_kernel, constant_array, find_kernel, frozen, needed_nodes
-from graphspec.runtime.steps import Emitter, Node, Place, feed
+from graphspec.runtime.steps import Emitter, Node, Place, UnforeseenShapeError, feed
 
 # NumPy's own numbers; what else there is (strings, the narrow floats of ML) goes through plain kernels.
 _PLANNED = frozenset("?bBhHiIlLqQefd")
@@ -124,21 +123,26 @@ class _Compiler:
         """The plain kernel; what it returns is taken as sharing memory with what it is given."""
         call, captured = bound_kernel(node, self.graph.opset_imports)
         arguments = tuple(None if v is None else self._place(v) for v in [*node.inputs, *captured])
-        if len(node.outputs) == 1:
-            places = [self.emit.plain(_first_of(call), arguments)]
+        known = [_known(v) for v in node.outputs]
+        if len(known) == 1:
+            places = [self.emit.plain(_picked(0, known[0][0], call), arguments)]
         else:
-            both = self.emit.plain(call, arguments)
-            places = [self.emit.plain(operator.itemgetter(i), (both,)) for i in range(len(node.outputs))]
-        for value, place in zip(node.outputs, places, strict=True):
-            shape, dtype = _known(value)
+            all_of_them = self.emit.plain(call, arguments)
+            places = [self.emit.plain(_picked(i, shape), (all_of_them,)) for i, (shape, _) in enumerate(known)]
+        for (shape, dtype), place in zip(known, places, strict=True):
             if shape is not None and dtype is not None:
                 place.describe(shape, dtype)
         return places
 
 
-def _first_of(call: Callable[..., Any]) -> Callable[..., Any]:
-    def first(*arguments: Any) -> Any:
-        results = call(*arguments)
-        return results[0] if type(results) is tuple else results
+def _picked(i: int, shape: tuple[int, ...] | None, call: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """One result of a kernel, held to the shape that the steps behind it count on."""
 
-    return first
+    def pick(*arguments: Any) -> Any:
+        results = call(*arguments) if call is not None else arguments[0]
+        result = results[i] if type(results) is tuple else results
+        if shape is not None and result.shape != shape:
+            raise UnforeseenShapeError
+        return result
+
+    return pick

@@ -16,6 +16,10 @@ import onnx_ir as ir
 Array = Any
 
 
+class UnforeseenShapeError(Exception):
+    """A plain kernel's result has another shape than the graph says; never leaves the runtime."""
+
+
 class Place:
     """Where an array is at run time.
 

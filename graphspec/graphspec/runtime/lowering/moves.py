@@ -13,7 +13,7 @@ from graphspec.runtime.steps import Emitter, Lowering, Node, Place
 def _reshaped(emit: Emitter, node: Node) -> Place | None:
     """Reshape, Flatten, Squeeze, Unsqueeze: the output's shape is all that matters."""
     x = node.inputs[0]
-    if x is None or x.shape is None:
+    if x is None or x.shape is None or not _is_fixed(node):
         return None
     shape = node.shape
     if x.shape == shape:
@@ -22,6 +22,11 @@ def _reshaped(emit: Emitter, node: Node) -> Place | None:
         return emit.view(x, functools.partial(_as_shape, shape=shape))
     out = emit.copy(x, emit.buffer(x.shape, x.dtype))
     return emit.view(out, functools.partial(_as_shape, shape=shape))
+
+
+def _is_fixed(node: Node) -> bool:
+    """Whether the graph fixes the target: one that is fed may be another than the graph declares."""
+    return all(target is None or target.array is not None for target in node.inputs[1:])
 
 
 def _as_shape(x: Any, shape: tuple[int, ...]) -> Any:
@@ -41,7 +46,7 @@ def _transpose(emit: Emitter, node: Node) -> Place | None:
 
 def _expand(emit: Emitter, node: Node) -> Place | None:
     x = node.inputs[0]
-    if x is None or x.shape is None:
+    if x is None or x.shape is None or not _is_fixed(node):
         return None
     if x.shape == node.shape:
         return x
